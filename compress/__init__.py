@@ -1,0 +1,1 @@
+"""Shrink trained networks, export them and measure the exported files."""

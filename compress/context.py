@@ -1,0 +1,22 @@
+"""What a pass may use besides the model: data, the network as it came, the metric, a seed and a place to show progress."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compress.data.base import Data
+from compress.metrics import Metric
+from compress.model import Model
+from compress.progress import Progress, Silent
+
+
+@dataclass(frozen=True)
+class Context:
+    """Given to every pass. `device` is `auto`, `cpu` or `cuda`; `directory`, where set, keeps checkpoints of unfinished training."""
+
+    data: Data
+    original: Model
+    metric: Metric
+    seed: int = 0
+    device: str = "auto"
+    progress: Progress = field(default_factory=Silent)
+    directory: Path | None = None

@@ -1,0 +1,41 @@
+"""How good predictions are: one number, streamed over batches, the higher the better."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import UserError, did_you_mean
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`score` takes predictions [N, …] (float32) and labels [N, …] and gives one number for each sample, whose mean is the metric."""
+
+    name: str
+    score: Callable[[Array, Array], Array]
+
+
+def accuracy(predictions: Array, labels: Array) -> Array:
+    """1 where the largest prediction is the label's, else 0. Predictions [N, classes], labels [N]."""
+    return np.asarray(predictions.reshape(len(labels), -1).argmax(1) == labels, np.float64)
+
+
+def negative_mse(predictions: Array, labels: Array) -> Array:
+    """Minus the mean squared error of each sample. Predictions and labels of the same shape [N, …]."""
+    difference = predictions.astype(np.float64) - labels
+    return np.asarray(-(difference.reshape(len(labels), -1) ** 2).mean(1))
+
+
+METRICS = {"accuracy": accuracy, "mse": negative_mse}
+
+
+def metric(name: str) -> Metric:
+    """The metric of this name. UserError for one that is unknown."""
+    if name not in METRICS:
+        raise UserError(f"metric: no metric is called '{name}'; {did_you_mean(name, METRICS)}")
+    return Metric(name, METRICS[name])

@@ -1,0 +1,145 @@
+"""The network as every pass and exporter sees it: one ATen graph with its weights, whatever it was made with."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import fx
+from torch.export import Dim, ExportedProgram
+
+from targets.errors import UserError
+
+Stage = Literal["float", "quantized"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one pass did: its name, its options, a line a change for people and the same for programs."""
+
+    name: str
+    options: dict[str, Any]
+    lines: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network that passes shrink and exporters write.
+
+    `graph` is the graph of `torch.export` (ATen operators before decomposition, inference mode), with parameters under
+    the names that the source gave them; `stage` says whether quantize/dequantize pairs are in it. `example` holds one
+    float32 tensor for each input, of batch size 2 where the batch axis is free and of the source's own size (1) where the
+    network fixes it. Images are NCHW. Nobody changes a Model's graph: passes work on `copy_graph()`.
+    """
+
+    graph: fx.GraphModule
+    example: tuple[torch.Tensor, ...]
+    name: str = "model"
+    stage: Stage = "float"
+    labels: tuple[str, ...] | None = None
+    history: tuple[Step, ...] = ()
+
+    @property
+    def free_batch(self) -> bool:
+        """Whether the graph takes any batch size."""
+        return self.example[0].shape[0] > 1
+
+    def sample(self) -> tuple[torch.Tensor, ...]:
+        """The example inputs with batch size 1, as exporters trace with."""
+        return tuple(tensor[:1].clone() for tensor in self.example)
+
+    def copy_graph(self) -> fx.GraphModule:
+        """A deep copy of the graph and its weights, free to change."""
+        return copy.deepcopy(self.graph)
+
+    def then(self, graph: fx.GraphModule, step: Step, stage: Stage | None = None) -> "Model":
+        """The model after a pass: the new graph, with the shapes in its metadata brought up to date, and one more step of history."""
+        refresh(graph, self.example)
+        return replace(self, graph=graph, stage=stage or self.stage, history=(*self.history, step))
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs for a batch of any size, without gradients; a network of fixed batch size runs sample by sample."""
+        with torch.no_grad():
+            if self.free_batch or inputs[0].shape[0] == self.example[0].shape[0]:
+                return first_output(self.graph(*inputs))
+            rows = [first_output(self.graph(*(tensor[i : i + 1] for tensor in inputs))) for i in range(inputs[0].shape[0])]
+            return torch.cat(rows)
+
+
+def first_output(outputs: Any) -> torch.Tensor:
+    """The network's prediction: its only output, or the first of several."""
+    while isinstance(outputs, tuple | list):
+        outputs = outputs[0]
+    if not isinstance(outputs, torch.Tensor):
+        raise UserError(f"the network must return a tensor or a sequence of tensors, not {type(outputs).__name__}")
+    return outputs
+
+
+def capture(module: torch.nn.Module, example: Sequence[torch.Tensor], name: str = "model") -> Model:
+    """Captures a module in inference mode. The batch axis (the first of every input) is left free wherever the module allows it.
+
+    `example` holds one tensor for each input, of any batch size. Raises UserError with torch's reason where torch.export can't take
+    the network, or where its batch axis is fixed to something else than 1.
+    """
+    was_training = module.training
+    module.eval()
+    try:
+        pair = tuple(torch.cat([tensor[:1], tensor[:1]]) for tensor in example)
+        try:
+            program = torch.export.export(module, pair, dynamic_shapes=_free_batch(pair))
+            kept = pair
+        except Exception:  # noqa: BLE001  torch.export raises anything for a fixed batch axis; the second try below reports
+            kept = tuple(tensor[:1].clone() for tensor in example)
+            program = _export_fixed(module, kept)
+    finally:
+        module.train(was_training)
+    return from_program(program, kept, name)
+
+
+def from_program(program: ExportedProgram, example: Sequence[torch.Tensor], name: str = "model") -> Model:
+    """The model of an exported program; its example inputs decide whether the batch axis counts as free."""
+    graph = program.module(check_guards=False)
+    if not isinstance(graph, fx.GraphModule):
+        raise UserError("the exported program holds no graph; export it with torch.export.export")
+    return Model(graph=graph, example=tuple(tensor.detach().clone() for tensor in example), name=name)
+
+
+def _free_batch(example: tuple[torch.Tensor, ...]) -> Any:
+    return tuple({0: Dim.DYNAMIC} for _ in example)
+
+
+def _export_fixed(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> ExportedProgram:
+    try:
+        return torch.export.export(module, example)
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"torch.export can't take this network: {reason.strip()}") from error
+
+
+def refresh(graph: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:
+    """Recompiles a changed graph and recomputes every node's shape (`node.meta["val"]`) for the example's batch size."""
+    graph.graph.eliminate_dead_code()
+    graph.graph.lint()
+    graph.recompile()
+    with torch.no_grad():
+        _Shapes(graph).run(*example)
+
+
+class _Shapes(fx.Interpreter):
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, torch.Tensor):
+            n.meta["val"] = torch.empty_like(result, device="meta")
+        return result
+
+
+def layer_name(node: fx.Node) -> str:
+    """The name of the layer that a node belongs to, as the source calls it (`layer1.0.conv1`); the node's own name for loose operators."""
+    for operand in node.all_input_nodes[1:]:
+        if operand.op == "get_attr":
+            return str(operand.target).rpartition(".")[0] or str(operand.target)
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [path for path, _ in stack.values() if path]
+    return paths[-1] if paths else node.name

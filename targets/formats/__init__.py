@@ -1,0 +1,1 @@
+"""Readers of exported files: what goes in and comes out of each."""
