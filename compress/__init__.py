@@ -1,1 +1,17 @@
-"""Shrink trained networks, export them and measure the exported files."""
+"""Shrink trained networks, export them and measure the exported files: the same job as the command's, from Python."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compress.api import apply, context, evaluate, export, load, load_data, profile, run
+
+__all__ = ["apply", "context", "evaluate", "export", "load", "load_data", "profile", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports torch and the rest when a function is first used, so that importing this package costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'compress' has no attribute '{name}'")
+    from compress import api  # noqa: PLC0415
+
+    return getattr(api, name)

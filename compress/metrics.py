@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import UserError, did_you_mean
+from targets.registry import load_named
 
 Array = NDArray[Any]
 
@@ -34,8 +36,10 @@ def negative_mse(predictions: Array, labels: Array) -> Array:
 METRICS = {"accuracy": accuracy, "mse": negative_mse}
 
 
-def metric(name: str) -> Metric:
-    """The metric of this name. UserError for one that is unknown."""
+def metric(name: str, folder: Path | None = None) -> Metric:
+    """The metric of this name, or the user's own `package.module:function`. UserError for one that is unknown."""
+    if ":" in name:
+        return Metric(name, load_named(name, folder))
     if name not in METRICS:
         raise UserError(f"metric: no metric is called '{name}'; {did_you_mean(name, METRICS)}")
     return Metric(name, METRICS[name])

@@ -84,35 +84,35 @@ def capture(module: torch.nn.Module, example: Sequence[torch.Tensor], name: str 
     the network, or where its batch axis is fixed to something else than 1.
     """
     was_training = module.training
-    module.eval()
+    module.train(False)
     try:
         pair = tuple(torch.cat([tensor[:1], tensor[:1]]) for tensor in example)
         try:
-            program = torch.export.export(module, pair, dynamic_shapes=_free_batch(pair))
-            kept = pair
-        except Exception:  # noqa: BLE001  torch.export raises anything for a fixed batch axis; the second try below reports
-            kept = tuple(tensor[:1].clone() for tensor in example)
-            program = _export_fixed(module, kept)
+            return from_program(_export(module, pair, free_batch=True), pair, name)
+        except UserError:  # the batch axis is fixed; the second try reports anything else
+            single = tuple(tensor[:1].clone() for tensor in example)
+            return from_program(_export(module, single, free_batch=False), single, name)
     finally:
         module.train(was_training)
-    return from_program(program, kept, name)
 
 
-def from_program(program: ExportedProgram, example: Sequence[torch.Tensor], name: str = "model") -> Model:
+def program(model: Model) -> ExportedProgram:
+    """The model as an exported program, its batch axis free where the model's is."""
+    return _export(model.graph, model.example, free_batch=model.free_batch)
+
+
+def from_program(exported: ExportedProgram, example: Sequence[torch.Tensor], name: str = "model") -> Model:
     """The model of an exported program; its example inputs decide whether the batch axis counts as free."""
-    graph = program.module(check_guards=False)
+    graph = exported.module(check_guards=False)
     if not isinstance(graph, fx.GraphModule):
         raise UserError("the exported program holds no graph; export it with torch.export.export")
     return Model(graph=graph, example=tuple(tensor.detach().clone() for tensor in example), name=name)
 
 
-def _free_batch(example: tuple[torch.Tensor, ...]) -> Any:
-    return tuple({0: Dim.DYNAMIC} for _ in example)
-
-
-def _export_fixed(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> ExportedProgram:
+def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], *, free_batch: bool) -> ExportedProgram:
+    shapes = tuple({0: Dim.DYNAMIC} for _ in example) if free_batch else None
     try:
-        return torch.export.export(module, example)
+        return torch.export.export(module, example, dynamic_shapes=shapes)
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(f"torch.export can't take this network: {reason.strip()}") from error

@@ -1,5 +1,6 @@
 """Boards as data: one YAML file a board, each figure with its source. Users name a file of their own by its path."""
 
+import hashlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,7 @@ def load(name: str) -> Board:
 
     Raises UserError for an unknown name, a file that can't be read, or a key that is wrong or missing.
     """
-    own = name.endswith((".yaml", ".yml"))
-    path = Path(name) if own else FOLDER / f"{name}.yaml"
-    if not own and name not in names():
-        raise UserError(f"no board is called '{name}'; {did_you_mean(name, names())}")
+    path = _path(name)
     try:
         text = path.read_text(encoding="utf-8")
         data = yaml.safe_load(text)
@@ -68,6 +66,19 @@ def target(name: str) -> Target:
 def kinds() -> tuple[str, ...]:
     """The target kinds that the boards name, sorted."""
     return tuple(sorted({load(name).target for name in names()}))
+
+
+def fingerprint(name: str) -> str:
+    """A hash of the board's file."""
+    return hashlib.sha256(_path(name).read_bytes()).hexdigest()
+
+
+def _path(name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    if name not in names():
+        raise UserError(f"no board is called '{name}'; {did_you_mean(name, names())}")
+    return FOLDER / f"{name}.yaml"
 
 
 def _board(path: Path, data: Any) -> Board:

@@ -1,0 +1,60 @@
+"""Which parts of this machine serve which feature, and how to get what is missing."""
+
+from dataclasses import dataclass
+from importlib import metadata
+
+from targets import boards
+from targets.cache import cache_folder
+
+PACKAGES = {
+    "passes and training": ("torch", "torchao", "lightning-fabric"),
+    "TFLite export": ("litert-torch",),
+    "TFLite on this machine": ("ai-edge-litert",),
+    "ONNX export": ("onnx", "onnxscript"),
+    "ONNX on this machine": ("onnxruntime",),
+    "microcontroller emulation": ("unicorn", "ziglang", "pyelftools"),
+    "phones over adb": ("adb-shell",),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the machine: the feature it serves, what was found, and the cure where it is missing."""
+
+    feature: str
+    part: str
+    found: str | None
+    cure: str | None = None
+
+
+def examine() -> list[Part]:
+    """Every part, packages first, then what each kind of target needs besides them."""
+    parts = [_package(feature, name) for feature, names in PACKAGES.items() for name in names]
+    parts += [_target(name) for name in sorted({_first_board(kind) for kind in boards.kinds()})]
+    return [*parts, _gpu(), Part("results kept between runs", "cache", str(cache_folder()))]
+
+
+def _package(feature: str, name: str) -> Part:
+    try:
+        return Part(feature, name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        extra = "'edgepress[phone]'" if name == "adb-shell" else name
+        return Part(feature, name, None, f"pip install {extra}")
+
+
+def _first_board(kind: str) -> str:
+    return next(name for name in boards.names() if boards.load(name).target == kind)
+
+
+def _target(name: str) -> Part:
+    target = boards.target(name)
+    problem = target.available()
+    feature = f"target kind {target.board.target}"
+    return Part(feature, f"e.g. {name}", None if problem else "ready", f"{problem.reason}; {problem.cure}" if problem else None)
+
+
+def _gpu() -> Part:
+    import torch  # noqa: PLC0415  heavy, and only asked here
+
+    found = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return Part("faster training (optional)", "GPU", found, None if found else "not needed; training runs on the CPU")

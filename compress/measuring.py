@@ -1,0 +1,90 @@
+"""Running an exported file on a target: accuracy on its own kernels, what it costs, and its distance from the torch graph."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compress import parity
+from compress.data.base import Array, Split
+from compress.evaluation import Evaluation, score
+from compress.metrics import Metric
+from compress.progress import Progress, Silent, Task
+from targets.base import Artifact, Batch, Measurement, Problem, RunOptions, Target
+from targets.errors import UserError
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A measurement and, where outputs came back and labels are known, how good they are and how far from the torch graph."""
+
+    artifact: Artifact
+    board: str
+    measurement: Measurement
+    evaluation: Evaluation | None = None
+    port: parity.Difference | None = None
+    problems: tuple[Problem, ...] = ()
+    unreachable: bool = False
+    exact: bool | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What files are measured on. `reference` holds the torch graph's outputs for the whole split, for the port error."""
+
+    split: Split
+    metric: Metric
+    options: RunOptions = RunOptions()
+    reference: Array | None = None
+    progress: Progress = Silent()
+
+
+def measure(artifact: Artifact, target: Target, trial: Trial) -> Scored:
+    """Runs a file on a target.
+
+    A file that does not fit the board, or a target that is not there, gives a row that says why instead of figures.
+    """
+    problems = tuple(target.check(artifact))
+    if problems:
+        reason = f"does not work on {target.board.name}: {problems[0]}"
+        return Scored(artifact, target.board.name, Measurement.missing(reason), problems=problems)
+    missing = target.available()
+    if missing:
+        return Scored(artifact, target.board.name, Measurement.missing(str(missing)), problems=(missing,))
+    part = trial.split if trial.options.samples is None else trial.split.first(trial.options.samples)
+    labels: list[Array] = []
+    with trial.progress.task(f"measuring {artifact.path.name} on {target.board.name}", part.samples) as task:
+        measurement = target.run(artifact, _encoded(artifact, part, labels, task), trial.options)
+    return _scored(Scored(artifact, target.board.name, measurement), labels, trial)
+
+
+def _encoded(artifact: Artifact, split: Split, labels: list[Array], task: Task) -> Iterator[Batch]:
+    for inputs, expected in split.batches(32):
+        if len(inputs) != len(artifact.inputs):
+            raise UserError(f"{artifact.path}: takes {len(artifact.inputs)} inputs, the data gives {len(inputs)}")
+        labels.append(expected)
+        yield tuple(_fitted(tensor.encode(array), tensor.shape, artifact) for tensor, array in zip(artifact.inputs, inputs, strict=True))
+        task.advance(len(expected))
+
+
+def _fitted(array: Array, shape: tuple[int, ...], artifact: Artifact) -> Array:
+    """Samples as the file takes them: as they are, from NCHW to NHWC, or with axes of length 1 left out or put in."""
+    wanted = shape[1:]
+    if array.shape[1:] == wanted:
+        return array
+    if array.ndim == 4 and array.transpose(0, 2, 3, 1).shape[1:] == wanted:
+        return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+    if [size for size in array.shape[1:] if size > 1] == [size for size in wanted if size > 1]:
+        return array.reshape(len(array), *wanted)
+    raise UserError(f"{artifact.path}: takes samples of shape {shape[1:]}, the data's are {array.shape[1:]}")
+
+
+def _scored(row: Scored, labels: list[Array], trial: Trial) -> Scored:
+    if not row.measurement.outputs or not labels:
+        return row
+    output = row.artifact.outputs[0]
+    decoded = output.decode(row.measurement.outputs[0])
+    if trial.reference is not None:
+        wanted = trial.reference[: len(decoded)]
+        row = replace(row, port=parity.compare(wanted, decoded.reshape(wanted.shape), output.scale))
+    return replace(row, evaluation=score(decoded, np.concatenate(labels)[: len(decoded)], trial.metric))

@@ -1,0 +1,121 @@
+"""One run of a recipe: source, passes, exports, targets, report. Each pass's result is kept, so that a run which was stopped goes on."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from compress import parity, sources, store
+from compress.context import Context
+from compress.data.base import Data
+from compress.evaluation import Evaluation, evaluate
+from compress.measuring import Scored, Trial, measure
+from compress.metrics import metric
+from compress.model import Model
+from compress.progress import Progress
+from compress.recipe import Recipe, TargetPart, plain
+from compress.version import code_digest, versions
+from targets import boards
+from targets.base import Artifact, Measurement, RunOptions, Target
+from targets.cache import cache_folder
+from targets.errors import TargetUnreachableError, UserError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything a run found; the report is made of it."""
+
+    recipe: Recipe
+    data: Data
+    original: Model
+    compressed: Model
+    before: Evaluation
+    after: Evaluation
+    rows: tuple[Scored, ...]
+    cached: tuple[str, ...]
+
+
+def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
+    """Runs a recipe and writes its exported files into `folder`, which exists."""
+    data = recipe.data()
+    measured_by = metric(recipe.metric, recipe.folder)
+    inputs, _ = next(data.evaluation.batches(1))
+    with progress.task(f"loading {recipe.model.source}"):
+        original = replace(sources.load(recipe.model, inputs), name=recipe.name)
+    if original.labels is None:
+        original = replace(original, labels=data.labels)
+    before = evaluate(original, data.evaluation, measured_by, progress)
+    context = Context(data, original, measured_by, recipe.seed, recipe.device, progress)
+    compressed, cached = apply(recipe, original, context)
+    after = before if compressed is original else evaluate(compressed, data.evaluation, measured_by, progress)
+    artifacts = [export(compressed, name, exporter, folder, progress) for name, exporter in recipe.exports]
+    rows = _measure_all(recipe, artifacts, context, after)
+    return Outcome(recipe, data, original, compressed, before, after, tuple(rows), cached)
+
+
+def apply(recipe: Recipe, model: Model, context: Context) -> tuple[Model, tuple[str, ...]]:
+    """The model after the recipe's passes, and the names of those whose results came from an earlier run."""
+    key = hashlib.sha256(
+        f"{recipe.model.fingerprint()}{context.data.fingerprint}{recipe.seed}{recipe.metric}{versions()}{code_digest()}".encode()
+    )
+    cached: list[str] = []
+    for name, options in recipe.passes:
+        key.update(json.dumps([name, plain(options)], sort_keys=True, default=str).encode())
+        kept = cache_folder("passes") / key.hexdigest()
+        if (kept / "model.json").exists():
+            model = replace(store.load(kept), name=model.name, labels=model.labels)
+            cached.append(name)
+            continue
+        checkpoints = cache_folder("passes", f"{key.hexdigest()}-unfinished")
+        model = apply_one(name, options, model, replace(context, directory=checkpoints))
+        store.save(model, kept)
+        store.remove(checkpoints)
+    return model, tuple(cached)
+
+
+def apply_one(name: str, options: Any, model: Model, context: Context) -> Model:
+    """One pass, after a check that it can work on the model at its stage."""
+    if options.takes != model.stage:
+        raise UserError(f"{name} works on a {options.takes} network, but this one is {model.stage} already; put {name} before quantize")
+    result: Model = options(model, context)
+    return result
+
+
+def export(model: Model, name: str, exporter: Any, folder: Path, progress: Progress) -> Artifact:
+    """Writes one format into the folder."""
+    with progress.task(f"exporting {name}"):
+        artifact: Artifact = exporter(model, folder)
+    return artifact
+
+
+def _measure_all(recipe: Recipe, artifacts: Sequence[Artifact], context: Context, after: Evaluation) -> list[Scored]:
+    """A row for each target and file. Every file runs on this machine too, at once, so that a wrong export stops the run."""
+    host = TargetPart("host", None, {})
+    named = [part for part in recipe.targets if part.board == "host"]
+    rows: dict[str, list[Scored]] = {}
+    for part in [*(named or [host]), *(part for part in recipe.targets if part.board != "host")]:
+        target = boards.target(part.board)
+        options = _options(recipe, part)
+        for artifact in target.choose(artifacts):
+            rows.setdefault(part.board, []).append(_measured(artifact, target, context, options, after))
+    return [row for part in recipe.targets for row in rows.get(part.board, [])]
+
+
+def _measured(artifact: Artifact, target: Target, context: Context, options: RunOptions, after: Evaluation) -> Scored:
+    """One row. A device that goes away loses its own row only; a file that is wrong on this machine is an error."""
+    trial = Trial(context.data.evaluation, context.metric, options, after.outputs, context.progress)
+    try:
+        row = measure(artifact, target, trial)
+    except TargetUnreachableError as error:
+        return Scored(artifact, target.board.name, Measurement.missing(str(error)), unreachable=True)
+    if row.port is not None and target.board.target == "host":
+        parity.check(row.port, artifact.path.name)
+    return row
+
+
+def _options(recipe: Recipe, part: TargetPart) -> RunOptions:
+    wanted = recipe.measure
+    samples = None if part.board == "host" else wanted.samples
+    return RunOptions(wanted.warmup, wanted.repetitions, wanted.threads, samples, part.device, part.settings)

@@ -1,0 +1,80 @@
+"""What `edgepress profile` does between its options and its rows."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data import DATA
+from compress.data.base import Data, Split
+from compress.measuring import Scored
+from compress.metrics import metric as named_metric
+from compress.profiling import Job, profile, random_inputs
+from compress.progress import Progress
+from compress.recipe import build
+from compress.report.content import Row
+from compress.report.rows import row_of
+from targets import boards, formats
+from targets.base import RunOptions
+from targets.errors import UserError
+
+
+def profile_file(  # noqa: PLR0913  one argument for each of the command's options
+    file: Path,
+    names: list[str],
+    progress: Progress,
+    *,
+    data: str | None,
+    metric: str,
+    samples: int | None,
+    repetitions: int,
+    threads: int,
+    seed: int,
+    device: str | None,
+    settings: tuple[str, ...],
+    save: Path | None,
+) -> list[Row]:
+    """The rows of a file on each board. UserError for what is wrong with the file, the data or a name."""
+    for name in names:
+        boards.load(name)
+    artifact = formats.read(file)
+    split = open_data(data).evaluation if data else None
+    options = RunOptions(10, repetitions, threads, samples, device, _settings(settings))
+    job = Job(named_metric(metric, Path.cwd()), options, split, samples or 20, seed, progress)
+    rows = profile(artifact, names, job)
+    if save:
+        _save(save, rows, split or random_inputs(artifact, job.samples, seed), samples)
+    return [row_of(row) for row in rows]
+
+
+def open_data(name: str) -> Data:
+    """Data by one word: `digits`, an `.npz` file, an image folder or `package.module:function`."""
+    kind = "npz" if name.endswith(".npz") else "factory" if ":" in name else "images" if Path(name).is_dir() else "builtin"
+    cls = DATA.load(kind)
+    main = next(iter(cls.__dataclass_fields__))
+    loaded: Data = build(cls, {main: name}, f"--data {name}", Path.cwd())()
+    return loaded
+
+
+def _settings(settings: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: give NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _save(path: Path, rows: list[Scored], split: Split, samples: int | None) -> None:
+    inputs = next(split.batches(samples or split.samples))[0]
+    encoded = [tensor.encode(array) for tensor, array in zip(rows[0].artifact.inputs, inputs, strict=True)]
+    arrays: dict[str, Any] = {f"input{i}": array for i, array in enumerate(encoded)}
+    for row in rows:
+        for i, output in enumerate(row.measurement.outputs or ()):
+            arrays[f"{row.board}_output{i}"] = output
+    try:
+        np.savez(path, **arrays)
+    except (OSError, zipfile.LargeZipFile) as error:
+        raise UserError(f"--save {path}: can't be written: {error}") from None

@@ -1,0 +1,75 @@
+"""Profiling a file that exists already: on real data where the user gives some, else on random inputs, always against a reference runtime."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compress.data.base import Array, Inputs, Split
+from compress.measuring import Scored, Trial, measure
+from compress.metrics import Metric
+from compress.progress import Progress, Silent
+from targets import boards
+from targets.base import Artifact, RunOptions, Tensor
+
+REFERENCE = {"tflite": {"kernels": "reference"}, "onnx": {}}
+"""Settings of the host target under which a format's outputs are the reference for every other target."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to profile a file with. Without data, `samples` random inputs of `seed` are run and there is no accuracy."""
+
+    metric: Metric
+    options: RunOptions
+    split: Split | None = None
+    samples: int = 20
+    seed: int = 0
+    progress: Progress = Silent()
+
+
+def profile(artifact: Artifact, names: list[str], job: Job) -> list[Scored]:
+    """One row for each board. Outputs are compared with LiteRT's reference kernels (for ONNX: ONNX Runtime) on the same inputs."""
+    split = job.split or random_inputs(artifact, job.samples, job.seed)
+    if job.options.samples is not None:
+        split = split.first(job.options.samples)
+    trial = Trial(split, job.metric, job.options, progress=job.progress)
+    settings = REFERENCE.get(artifact.format)
+    expected: tuple[Array, ...] | None = None
+    if settings is not None:
+        quick = replace(job.options, warmup=0, repetitions=1, settings=settings, device=None)
+        expected = measure(artifact, boards.target("host"), replace(trial, options=quick)).measurement.outputs
+    rows = [_against(measure(artifact, boards.target(name), trial), expected) for name in names]
+    return rows if job.split else [replace(row, evaluation=None) for row in rows]
+
+
+def _against(row: Scored, expected: tuple[Array, ...] | None) -> Scored:
+    from compress import parity  # noqa: PLC0415  brings torch, which listing targets needs not
+
+    found = row.measurement.outputs
+    if not found or not expected:
+        return row
+    output = row.artifact.outputs[0]
+    port = parity.compare(output.decode(expected[0]), output.decode(found[0]), output.scale)
+    exact = all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))
+    return replace(row, port=port, exact=exact)
+
+
+def random_inputs(artifact: Artifact, samples: int, seed: int) -> Split:
+    """Inputs that use a quantized file's whole range, or standard normal ones for a float file."""
+
+    def load(numbers: np.ndarray) -> tuple[Inputs, Array]:
+        drawn = [
+            [_draw(tensor, np.random.default_rng((seed, int(number), i))) for number in numbers] for i, tensor in enumerate(artifact.inputs)
+        ]
+        return tuple(np.stack(arrays) for arrays in drawn), np.zeros(len(numbers), np.int64)
+
+    return Split(samples, load)
+
+
+def _draw(tensor: Tensor, generator: np.random.Generator) -> Array:
+    shape = tensor.shape[1:]
+    if np.issubdtype(np.dtype(tensor.dtype), np.integer):
+        limits = np.iinfo(tensor.dtype)
+        integers = generator.integers(limits.min, limits.max, shape, dtype=tensor.dtype, endpoint=True)
+        return tensor.decode(integers[None])[0]
+    return generator.standard_normal(shape, np.float32)

@@ -1,0 +1,79 @@
+"""From what a run found to what the report says."""
+
+import time
+from dataclasses import asdict
+
+from compress import parity
+from compress.cost import macs, parameters
+from compress.measuring import Scored
+from compress.pipeline import Outcome
+from compress.report.budgets import verdicts
+from compress.report.content import ModelFacts, PassFacts, Report, Row
+from compress.version import versions
+from targets import boards
+
+
+def report_of(outcome: Outcome) -> Report:
+    """The report of a run."""
+    compression = parity.compare(outcome.before.outputs, outcome.after.outputs)
+    rows = [row_of(scored, outcome, compression.relative_error) for scored in outcome.rows]
+    before = ModelFacts(parameters(outcome.original), macs(outcome.original), outcome.before.metric)
+    after = ModelFacts(parameters(outcome.compressed), macs(outcome.compressed), outcome.after.metric)
+    data = outcome.data
+    return Report(
+        name=outcome.recipe.name,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        metric=outcome.recipe.metric,
+        data={
+            "name": data.name,
+            "training": data.training.samples,
+            "calibration": data.calibration.samples,
+            "evaluation": data.evaluation.samples,
+        },
+        before=before,
+        after=after,
+        passes=[PassFacts(step.name, step.options, list(step.lines), step.name in outcome.cached) for step in outcome.compressed.history],
+        rows=rows,
+        verdicts=verdicts(outcome.recipe.budgets, rows, before.accuracy),
+        environment=versions(),
+    )
+
+
+def row_of(scored: Scored, outcome: Outcome | None = None, compression_error: float | None = None) -> Row:
+    """One row. Without an outcome (a file that was profiled by itself) there is no compression error."""
+    found, port, evaluation = scored.measurement, scored.port, scored.evaluation
+    latency = found.latency
+    agreement = None
+    if outcome is not None and evaluation is not None:
+        agreement = parity.compare(outcome.before.outputs[: len(evaluation.outputs)], evaluation.outputs).agreement
+    return Row(
+        artifact=scored.artifact.path.name,
+        format=scored.artifact.format,
+        target=scored.board,
+        source=found.source,
+        accuracy=evaluation.metric if evaluation else None,
+        compression_error=compression_error,
+        port_error=port.relative_error if port else None,
+        bytes=scored.artifact.bytes,
+        latency_ms=latency.p50_ms if latency else None,
+        latency_p90_ms=latency.p90_ms if latency else None,
+        latency_source=latency.source if latency else None,
+        instructions=found.instructions,
+        cycles=found.cycles,
+        ram_bytes=found.ram_bytes,
+        flash_bytes=found.flash_bytes,
+        energy_mj=found.energy_mj,
+        energy_source=found.energy_source,
+        samples=len(found.outputs[0]) if found.outputs else None,
+        agreement=agreement,
+        port_agreement=port.agreement if port else None,
+        port_steps=port.largest_steps if port else None,
+        exact=scored.exact,
+        runner=found.runner,
+        reason=found.reason,
+        notes=list(found.notes),
+        layers=[asdict(layer) for layer in found.layers],
+        details=found.details,
+        board=boards.load(scored.board).title,
+        unreachable=scored.unreachable,
+    )

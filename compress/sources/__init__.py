@@ -1,0 +1,33 @@
+"""Where networks come from: each file reads one kind of source. The first whose `reads` says yes is used."""
+
+from typing import Any
+
+from compress.model import Model
+from compress.sources.base import SourceOptions
+from targets.errors import UserError
+from targets.registry import PluginFolder
+
+SOURCES = PluginFolder("compress.sources", "model source")
+
+
+def find(options: SourceOptions) -> Any:
+    """The reader for a source. UserError where the file is missing or nothing here reads it."""
+    for name in SOURCES.names():
+        reader = SOURCES.load(name)
+        if reader.reads(options):
+            return reader(options)
+    path = options.path
+    if ":" not in options.source and not path.exists():
+        raise UserError(f"model.source: file {path} does not exist; give the path of a .pt2 file or package.module:factory")
+    raise UserError(
+        f"model.source: {options.source} is neither a .pt2 exported program nor package.module:factory; "
+        "a checkpoint holds weights without their network: name its factory as the source and the file as 'weights'"
+    )
+
+
+def load(options: SourceOptions, example: tuple[Any, ...]) -> Model:
+    """The network of a source, captured with one batch of real inputs as numpy arrays [N, …] float32."""
+    import torch  # noqa: PLC0415  keeps the listing of sources light
+
+    loaded: Model = find(options)(tuple(torch.from_numpy(array[:1]) for array in example))
+    return loaded

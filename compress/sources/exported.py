@@ -1,0 +1,86 @@
+"""A network saved by `torch.export.save`: a `.pt2` file."""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch.export import ExportedProgram
+
+from compress.model import Model, capture, from_program
+from compress.sources.base import SourceOptions
+from compress.sources.factory import check_example
+from compress.training_mode import set_training
+from compress.trust import check_archive
+from targets.errors import UserError
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Loads an exported program. Its archive is searched for anything that could run code before torch opens it."""
+
+    options: SourceOptions
+
+    @staticmethod
+    def reads(options: SourceOptions) -> bool:
+        """Whether the source is a torch.export archive."""
+        path = options.path
+        if not path.is_file() or not zipfile.is_zipfile(path):
+            return path.is_file() and path.suffix == ".pt2"
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return any(name.endswith("archive_format") or name == "serialized_exported_program.json" for name in archive.namelist())
+        except zipfile.BadZipFile:
+            return path.suffix == ".pt2"
+
+    def __call__(self, example: Sequence[torch.Tensor]) -> Model:
+        """The network; UserError where the file is damaged or unsafe, or its inputs are not the data's."""
+        path = self.options.path
+        program = load_program(path, trust=self.options.trust)
+        name = self.options.name or path.stem
+        return replace(_with_example(program, tuple(example), name, path), labels=self.options.labels)
+
+
+def load_program(path: Path, *, trust: bool = False) -> ExportedProgram:
+    """The exported program in a file; UserError where it is damaged, or could run code and is not trusted to."""
+    if not trust:
+        check_archive(path)
+    try:
+        with path.open("rb") as file:
+            return torch.export.load(file)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: can't be read as an exported program: {reason}") from error
+
+
+def _with_example(program: ExportedProgram, example: tuple[torch.Tensor, ...], name: str, path: Path) -> Model:
+    batch = _input_batches(program)
+    if len(batch) != len(example):
+        raise UserError(f"{path}: the network takes {len(batch)} inputs, the data gives {len(example)}")
+    if all(isinstance(size, torch.SymInt) for size in batch):
+        example = tuple(torch.cat([tensor, tensor]) for tensor in example)
+        model = from_program(program, example, name)
+    elif all(size == 1 for size in batch):
+        model = from_program(program, example, name)
+    else:
+        model = _recaptured(program, example, name, path, batch)
+    set_training(model.graph, training=False)
+    check_example(model.graph, model.example, str(path))
+    return model
+
+
+def _recaptured(
+    program: ExportedProgram, example: tuple[torch.Tensor, ...], name: str, path: Path, batch: list[int | torch.SymInt]
+) -> Model:
+    try:
+        return capture(program.module(check_guards=False), example, name)
+    except UserError:
+        cure = "export it again with batch size 1, or with a free batch axis (dynamic_shapes)"
+        raise UserError(f"{path}: the batch dimension is fixed to {batch[0]} and can't be changed; {cure}") from None
+
+
+def _input_batches(program: ExportedProgram) -> list[int | torch.SymInt]:
+    names = set(program.graph_signature.user_inputs)
+    nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    return [node.meta["val"].shape[0] if node.meta["val"].ndim else 1 for node in nodes]

@@ -1,0 +1,103 @@
+"""What in a torch.export archive could run code when it is loaded: pickles, libraries, and names and expressions that torch evaluates."""
+
+import json
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from targets.errors import UserError
+
+OPERATORS = re.compile(
+    r"torch\.ops\.(aten|prims|quantized_decomposed|torchao)\.\w+(\.\w+)?|torch\.sym_\w+|torch\._sym_\w+|"
+    r"_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|eq|ne|lt|le|gt|ge|pow|and_|or_)|math\.(ceil|floor|trunc|sqrt)"
+)
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*|")
+EXPRESSION = re.compile(
+    r"(\s|[-+*/%(),]|\d+|[su]\d+|Max|Min|Mod|FloorDiv|CeilDiv|CleanDiv|ModularIndexing|PythonMod|TruncToInt|ToFloat|oo)*"
+)
+LARGEST_JSON = 256 * 2**20
+
+
+def check_archive(path: Path) -> None:
+    """Raises UserError naming what in the `.pt2` file could run code, or why it can't be read."""
+    if not path.is_file():
+        raise UserError(f"{path}: file does not exist")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2]: name for name in archive.namelist()}
+            found = next(_dangers(archive, names), None)
+    except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError, NotImplementedError) as error:
+        raise UserError(f"{path}: can't be read as an exported program: {error or type(error).__name__}") from None
+    if found:
+        cure = "save it again with torch.export.save, or say 'trust: true' under 'model' if you know who made it (it may then run any code)"
+        raise UserError(f"{path}: {found} could run code when loaded; {cure}")
+
+
+def _dangers(archive: zipfile.ZipFile, names: dict[str, str]) -> Iterator[str]:
+    for short, full in names.items():
+        if short.startswith("data/aotinductor") or short.endswith((".so", ".dylib", ".dll")):
+            yield f"the compiled library '{short}'"
+        elif short.startswith("models/") and short.endswith(".json"):
+            yield from _in_program(_json(archive, full))
+        elif short.endswith("_config.json"):
+            yield from _in_payloads(_json(archive, full))
+        elif short.startswith("data/sample_inputs/") and not _only_tensors(archive, full):
+            yield "the pickle of its sample inputs"
+        elif short.startswith(("data/weights/", "data/constants/")) and short.endswith(".pt") and not _only_tensors(archive, full):
+            yield f"the pickle '{short}'"
+    if not any(short.startswith("models/") for short in names):
+        yield "the old archive format"
+
+
+def _json(archive: zipfile.ZipFile, name: str) -> Any:
+    if archive.getinfo(name).file_size > LARGEST_JSON:
+        raise ValueError(f"{name} is larger than any real one")
+    return json.loads(archive.read(name))
+
+
+def _only_tensors(archive: zipfile.ZipFile, name: str) -> bool:
+    import torch  # noqa: PLC0415
+
+    content = archive.read(name)
+    try:
+        torch.load(BytesIO(content), weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+        return not content
+    return True
+
+
+def _in_payloads(config: Any) -> Iterator[str]:
+    for name, payload in config["config"].items():
+        path = str(payload.get("path_name", ""))
+        if payload.get("use_pickle") or path.startswith(("custom_obj", "opaque_obj")) or not re.fullmatch(r"[\w.]+", path):
+            yield f"tensor '{name}', kept as a pickle,"
+
+
+def _in_program(program: Any) -> Iterator[str]:
+    if program.get("guards_code"):
+        yield "its guard code"
+    for key, value in _entries(program):
+        if key == "target" and value and not OPERATORS.fullmatch(str(value)):
+            yield f"the operator '{value}'"
+        elif key == "expr_str" and not EXPRESSION.fullmatch(str(value)):
+            yield f"the expression '{value}'"
+        elif key == "name" and isinstance(value, str) and not IDENTIFIER.fullmatch(value):
+            yield f"the name '{value}'"
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            for key, inner in item.items():
+                if isinstance(inner, dict | list):
+                    pending.append(inner)
+                else:
+                    yield key, inner
+        elif isinstance(item, list):
+            pending.extend(item)
