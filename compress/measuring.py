@@ -1,7 +1,7 @@
 """Running an exported file on a target: accuracy on its own kernels, what it costs, and its distance from the torch graph."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,9 +34,9 @@ class Trial:
 
     split: Split
     metric: Metric
-    options: RunOptions = RunOptions()
+    options: RunOptions = field(default_factory=RunOptions)
     reference: Array | None = None
-    progress: Progress = Silent()
+    progress: Progress = field(default_factory=Silent)
 
 
 def measure(artifact: Artifact, target: Target, trial: Trial) -> Scored:

@@ -1,6 +1,6 @@
-"""Profiling a file that exists already: on real data where the user gives some, else on random inputs, always against a reference runtime."""
+"""Profiling a file that exists already: on real data or random inputs, and always against a reference runtime."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Job:
     split: Split | None = None
     samples: int = 20
     seed: int = 0
-    progress: Progress = Silent()
+    progress: Progress = field(default_factory=Silent)
 
 
 def profile(artifact: Artifact, names: list[str], job: Job) -> list[Scored]:

@@ -3,12 +3,13 @@
 import time
 from dataclasses import asdict
 
+from compress.report.budgets import verdicts
+from compress.report.content import ModelFacts, PassFacts, Report, Row
+
 from compress import parity
 from compress.cost import macs, parameters
 from compress.measuring import Scored
 from compress.pipeline import Outcome
-from compress.report.budgets import verdicts
-from compress.report.content import ModelFacts, PassFacts, Report, Row
 from compress.version import versions
 from targets import boards
 

@@ -1,6 +1,5 @@
 """Trains the quickstart's network from nothing and writes weights.safetensors beside it: python recipes/digits/train.py."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch

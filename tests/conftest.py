@@ -1,0 +1,28 @@
+"""What all tests share: a cache of their own, and networks and data small enough to be made anew."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from targets.cache import cache_folder
+
+DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Results of earlier runs never decide a test. What takes minutes to set up (an emulated Pi, a compiler's start) is shared."""
+    kept = {name: cache_folder() / name for name in ("raspberry-pi", "zig")}
+    folder = tmp_path_factory.mktemp("cache")
+    for name, path in kept.items():
+        if path.exists():
+            (folder / name).symlink_to(path)
+    before = os.environ.get("EDGEPRESS_CACHE")
+    os.environ["EDGEPRESS_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["EDGEPRESS_CACHE"]
+    else:
+        os.environ["EDGEPRESS_CACHE"] = before

@@ -1,0 +1,80 @@
+"""The walls of the house: imports go one way, a plugin is one file, importing costs nothing."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compress.data import DATA
+from compress.exporters import EXPORTERS
+from compress.passes import PASSES
+from compress.sources import SOURCES
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = [DATA, EXPORTERS, PASSES, SOURCES]
+OWN = {"cli", "compress", "targets"}
+MAY_IMPORT = {"cli": {"compress", "targets"}, "compress": {"compress", "targets"}, "targets": {"targets"}}
+FILES = [ROOT / "cli.py", *sorted((ROOT / "compress").rglob("*.py")), *sorted((ROOT / "targets").rglob("*.py"))]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    package = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for name in imports(path):
+        top = name.partition(".")[0]
+        assert top not in OWN or top in MAY_IMPORT[package], f"{path.name} imports {name}"
+        assert top != "importlib" or path.name == "registry.py" or name.startswith("importlib.metadata"), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.word)
+def test_plugins_never_import_each_other(folder):
+    plugins = {f"{folder.package}.{name}" for name in folder.names()}
+    for name in folder.names():
+        path = ROOT.joinpath(*folder.package.split("."), f"{name}.py")
+        shared = set(imports(path)) & (plugins - {f"{folder.package}.{name}"})
+        allowed = {"compress.sources.factory"} if folder is SOURCES else set()
+        assert shared <= allowed, f"{name} imports {shared}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.word)
+def test_each_file_of_a_plugin_folder_is_a_documented_plugin(folder):
+    assert folder.names()
+    for name in folder.names():
+        assert folder.load(name).__doc__
+
+
+HEAVY = {"torch", "numpy", "pydantic", "rich", "yaml", "litert_torch", "onnx", "unicorn"}
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import cli", HEAVY),
+        ("import compress", HEAVY),
+        ("from compress.passes import PASSES; PASSES.names()", HEAVY),
+        ("from targets import boards; [boards.load(name) for name in boards.names()]", HEAVY - {"yaml", "numpy"}),
+        ("from targets import boards; [boards.target(name).formats for name in boards.names()]", HEAVY - {"yaml", "numpy"}),
+        ("import compress.api", {"litert_torch", "onnx", "unicorn", "tensorflow", "neural_compressor"}),
+    ],
+)
+def test_imports_are_lazy(code, heavy):
+    script = f"{code}\nimport sys\nprint(*[name for name in {sorted(heavy)} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+def test_no_file_outgrows_one_idea():
+    long = {str(path.relative_to(ROOT)): lines for path in FILES if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400}
+    assert long == {}
