@@ -1,0 +1,67 @@
+"""This machine: `.tflite` files on LiteRT, `.onnx` files on ONNX Runtime, C sources compiled for it. Everything is measured."""
+
+import importlib.util
+import platform
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from targets import jobs
+from targets.base import Artifact, Batch, Measurement, Problem, RunOptions
+from targets.boards import Board
+from targets.errors import UserError
+
+PACKAGES = {"ai_edge_litert": "ai-edge-litert", "onnxruntime": "onnxruntime"}
+
+RAM_NOTE = "RAM: the most that the process had in memory from loading the file to the last timed inference, less what it had before loading"
+
+
+@dataclass(frozen=True)
+class Host:
+    """Files on this machine's own runtimes, in a process of their own.
+
+    Setting `kernels`: `default` (LiteRT's XNNPACK, ONNX Runtime with all its fusions) or `reference` (LiteRT's reference
+    kernels, ONNX Runtime without graph optimizations).
+    """
+
+    board: Board
+    formats = ("tflite", "onnx")
+
+    def available(self) -> Problem | None:
+        """The runtime's package that is missing from this Python environment, if any."""
+        missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
+        return Problem(f"{' and '.join(missing)} not installed", f"pip install {' '.join(missing)}") if missing else None
+
+    def choose(self, artifacts: Sequence[Artifact]) -> Sequence[Artifact]:
+        """Every `.tflite` and `.onnx` file; C sources where there is nothing else."""
+        files = [artifact for artifact in artifacts if artifact.format in ("tflite", "onnx")]
+        return files or [artifact for artifact in artifacts if artifact.format == "c"]
+
+    def check(self, artifact: Artifact) -> Sequence[Problem]:
+        """A format or a batch size that can't be run here."""
+        return jobs.problems(artifact, self.board.name, self.formats)
+
+    def run(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
+        """Runs every sample and times the first one.
+
+        Raises ExportError where the runtime can't run the file, UserError for samples or settings that don't fit.
+        """
+        if options.device is not None:
+            raise UserError(f"device: {self.board.name} is this machine and takes no device; leave '{options.device}' out")
+        chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
+        with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
+            folder = Path(name)
+            jobs.write(folder, artifact, batches, options, kernels=chosen["kernels"], profile=True)
+            result = jobs.execute([sys.executable], folder, artifact)
+            return Measurement(
+                source="measured",
+                runner=f"{result['runtime']}, {chosen['kernels']} kernels, threads: {options.threads}, {platform.machine()}",
+                outputs=jobs.outputs(folder),
+                latency=jobs.latency(result),
+                ram_bytes=result["ram_bytes"],
+                layers=jobs.layers(artifact, result),
+                notes=(RAM_NOTE,) if result["ram_bytes"] is not None else (),
+                details={"load_ms": result["load_ms"]},
+            )

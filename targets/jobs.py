@@ -1,0 +1,130 @@
+"""The folder that `runner.py` works in: written before a run, here or for a device, and read after it."""
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from targets import runner
+from targets.base import Array, Artifact, Batch, Latency, Layer, Problem, RunOptions
+from targets.errors import ExportError, UserError, did_you_mean
+from targets.formats import tflite
+
+KERNELS = ("default", "reference")
+
+
+def settings(options: RunOptions, known: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The settings of a run, the first possible value where the user gave none. UserError for an unknown name or value.
+
+    `known` names each setting and its possible values; none means any.
+    """
+    for name, value in options.settings.items():
+        if name not in known:
+            raise UserError(f"settings: no setting is called '{name}'; {did_you_mean(name, known)}")
+        if known[name] and value not in known[name]:
+            raise UserError(f"settings.{name}: can't be '{value}'; {did_you_mean(value, known[name])}")
+    return {name: values[0] for name, values in known.items() if values} | options.settings
+
+
+def problems(artifact: Artifact, board: str, formats: Sequence[str]) -> list[Problem]:
+    """What keeps a file from being run sample by sample in one of these formats."""
+    if artifact.format not in formats:
+        return [Problem(f"{artifact.path}: {board} runs no .{artifact.format} files", f"export {' or '.join(formats)}")]
+    return [
+        Problem(f"{artifact.path}: input '{tensor.name}' has shape {tensor.shape}", "export it for a batch size of 1")
+        for tensor in artifact.inputs
+        if not tensor.shape or tensor.shape[0] != 1
+    ]
+
+
+def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: RunOptions, **details: Any) -> int:
+    """Fills a folder with the runner, its job and the samples, one batch in memory at a time; gives the number of samples.
+
+    `details` are the job's other entries (see `runner.py`). Raises UserError where there is no sample, where samples don't have the
+    shape and dtype that the file takes, and where the disk is full.
+    """
+    job = {"format": artifact.format, "threads": options.threads, "warmup": options.warmup, "repetitions": options.repetitions}
+    usual = {"model": str(artifact.path.resolve()), "kernels": "default", "profile": False, "mark": False}
+    samples = 0
+    try:
+        shutil.copy(Path(runner.__file__), folder / "runner.py")
+        (folder / "job.json").write_text(json.dumps(usual | job | details), encoding="utf-8")
+        for number, batch in enumerate(_limited(batches, options.samples)):
+            _refuse_unfit(artifact, batch)
+            runner.save_arrays(folder / f"inputs-{number:05}.npz", list(batch))
+            samples += len(batch[0])
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}; make room there or set TMPDIR to another folder") from None
+    if not samples:
+        raise UserError(f"{artifact.path}: there is no sample to run it on")
+    return samples
+
+
+def _limited(batches: Iterable[Batch], samples: int | None) -> Iterator[Batch]:
+    for batch in batches:
+        if samples is None:
+            yield batch
+            continue
+        yield tuple(values[:samples] for values in batch)
+        samples -= len(batch[0])
+        if samples <= 0:
+            return
+
+
+def _refuse_unfit(artifact: Artifact, batch: Batch) -> None:
+    if len(batch) != len(artifact.inputs):
+        raise UserError(f"{artifact.path}: takes {len(artifact.inputs)} inputs, the data gives {len(batch)}")
+    for tensor, values in zip(artifact.inputs, batch, strict=True):
+        if values.shape[1:] != tensor.shape[1:] or values.dtype != tensor.dtype:
+            takes, given = f"{tensor.dtype} {tensor.shape[1:]}", f"{values.dtype} {values.shape[1:]}"
+            raise UserError(f"{artifact.path}: input '{tensor.name}' takes samples of {takes}, the data's are {given}")
+
+
+def execute(command: Sequence[str], folder: Path, artifact: Artifact, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Runs the job in a process of its own, so that a runtime's crash is its own, and gives what `result.json` says.
+
+    `command` starts Python. Raises ExportError naming file and reason where the runtime can't run the file.
+    """
+    started = [*command, "runner.py", "."]
+    done = subprocess.run(started, cwd=folder, env=environment, capture_output=True, text=True, errors="replace", check=False)
+    answer = folder / "result.json"
+    if not answer.is_file():
+        raise ExportError(f"{artifact.path}: {_last_words(done)}")
+    result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in result:
+        raise ExportError(f"{artifact.path}: {result['error']}")
+    return result
+
+
+def _last_words(done: "subprocess.CompletedProcess[str]") -> str:
+    ended = f"was ended by {signal.Signals(-done.returncode).name}" if done.returncode < 0 else f"ended with code {done.returncode}"
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return f"the runtime {ended}" + (f": {said[-1]}" if said else "")
+
+
+def outputs(folder: Path) -> tuple[Array, ...]:
+    """One array for each output of the file, [samples, …]."""
+    parts = [runner.load_arrays(path) for _, path in runner.pieces(folder)]
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def latency(result: Mapping[str, Any]) -> Latency | None:
+    """The measured latency in a result; None where nothing was timed."""
+    times = result["latency_ms"]
+    if not times:
+        return None
+    p50, p90 = np.percentile(times, [50, 90])
+    return Latency(float(p50), float(p90), len(times), "measured")
+
+
+def layers(artifact: Artifact, result: Mapping[str, Any]) -> tuple[Layer, ...]:
+    """The operators as the runtime profiled them; where it can't, those of the file without times."""
+    if result["layers"] or artifact.format != "tflite":
+        return tuple(Layer(**entry) for entry in result["layers"])
+    graph = tflite.load(artifact.path)
+    return tuple(Layer(graph.tensors[operator.outputs[0]].name, operator.name) for operator in graph.operators if operator.outputs)

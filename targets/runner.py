@@ -1,0 +1,240 @@
+"""Runs one .tflite or .onnx file on the machine that it lies on. Self-contained: this one file is what is pushed to a device.
+
+It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tflite_runtime, for .onnx files onnxruntime.
+`python runner.py JOB` reads from the folder JOB
+
+- `job.json`: `model` (path, from JOB), `format` (tflite or onnx), `kernels` (default or reference), `threads`, `warmup`,
+  `repetitions`, `profile` (list the operators with their times, where the runtime gives them), `mark` (for an emulator: announce
+  the beginning and end of each timed inference by a system call, see `mark`);
+- `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
+
+and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
+sample), `ram_bytes`, `layers`, or `error`, one line. Outputs that are already there are kept, so a run that was cut off goes on.
+"""
+
+# ruff: noqa: B905  zip() has no strict before Python 3.10
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MARK_BASE = 0xBEEF00
+"""System calls from this number on do not exist; an emulator that counts instructions takes their last byte as a mark."""
+
+
+class Tflite:
+    """A .tflite file on LiteRT, or on the older tflite_runtime."""
+
+    takes_batches = False
+
+    def __init__(self, runtime: Any, job: dict[str, Any], path: Path) -> None:
+        resolver = runtime.OpResolverType.BUILTIN_REF if job["kernels"] == "reference" else runtime.OpResolverType.AUTO
+        self.interpreter = runtime.Interpreter(str(path), num_threads=job["threads"], experimental_op_resolver_type=resolver)
+        self.interpreter.allocate_tensors()
+        self.inputs = [entry["index"] for entry in self.interpreter.get_input_details()]
+        self.results = [entry["index"] for entry in self.interpreter.get_output_details()]
+
+    def set(self, sample: list[Any]) -> None:
+        """Puts in one array for each input, [1, …]."""
+        for index, values in zip(self.inputs, sample):
+            self.interpreter.set_tensor(index, values)
+
+    def invoke(self) -> None:
+        """One inference of what was put in."""
+        self.interpreter.invoke()
+
+    def outputs(self) -> list[Any]:
+        """What the last inference gave."""
+        return [self.interpreter.get_tensor(index) for index in self.results]
+
+    def profile(self) -> list[dict[str, Any]]:
+        """Nothing: LiteRT's Python interpreter has no times for operators."""
+        return []
+
+
+class Onnx:
+    """An .onnx file on ONNX Runtime's CPU kernels."""
+
+    def __init__(self, runtime: Any, job: dict[str, Any], path: Path) -> None:
+        self.runtime, self.job, self.path = runtime, job, path
+        self.session = self.open(runtime.SessionOptions())
+        self.names = [entry.name for entry in self.session.get_inputs()]
+        self.takes_batches = all(not isinstance(entry.shape[0], int) for entry in self.session.get_inputs())
+        self.feeds: dict[str, Any] = {}
+        self.results: list[Any] = []
+
+    def open(self, options: Any) -> Any:
+        """A session on the file."""
+        options.intra_op_num_threads = self.job["threads"]
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if self.job["kernels"] == "reference":
+            options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return self.runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+
+    def set(self, sample: list[Any]) -> None:
+        """Puts in one array for each input, [1, …], or [samples, …] where the file takes batches."""
+        self.feeds = dict(zip(self.names, sample))
+
+    def invoke(self) -> None:
+        """One inference of what was put in."""
+        self.results = self.session.run(None, self.feeds)
+
+    def outputs(self) -> list[Any]:
+        """What the last inference gave."""
+        return self.results
+
+    def profile(self) -> list[dict[str, Any]]:
+        """Operators as ONNX Runtime runs them after its own fusions, each with the median of its times by ONNX Runtime's profiler."""
+        options = self.runtime.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = "profile"
+        session = self.open(options)
+        for _ in range(min(self.job["repetitions"], 50) + 1):
+            session.run(None, self.feeds)
+        report = Path(session.end_profiling())
+        events = json.loads(report.read_text(encoding="utf-8"))
+        report.unlink()
+        times: dict[tuple[str, str], list[float]] = {}
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+                key = event["name"][: -len("_kernel_time")], event["args"]["op_name"]
+                times.setdefault(key, []).append(event["dur"] / 1000)
+        return [{"name": name, "operator": kind, "latency_ms": float(np.median(each[1:] or each))} for (name, kind), each in times.items()]
+
+
+RUNTIMES: dict[str, tuple[Any, tuple[str, ...], str]] = {
+    "tflite": (Tflite, ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"), "ai-edge-litert"),
+    "onnx": (Onnx, ("onnxruntime",), "onnxruntime"),
+}
+
+
+def find_runtime(kind: str) -> tuple[Any, str]:
+    """The first runtime for a format that is installed here, with its name and version. LookupError with the cure if none is."""
+    _, modules, package = RUNTIMES[kind]
+    for name in modules:
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+        top = name.split(".")[0]
+        return module, top.replace("_", "-") + " " + str(getattr(sys.modules[top], "__version__", "of unknown version"))
+    raise LookupError("no runtime for ." + kind + " files here; install one with: pip install " + package)
+
+
+def memory(field: str) -> int:
+    """`VmRSS`, what of this process is in memory now, or `VmHWM`, the most that was, in bytes (Linux only: OSError elsewhere)."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError("this system does not say " + field)
+
+
+def memory_before() -> int | None:
+    """What is in memory now; the record of the most that was begins anew. None on systems that don't say."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return memory("VmRSS")
+    except OSError:
+        return None
+
+
+def mark(number: int) -> None:
+    """Tells an emulator that counts instructions where we are: a system call that does not exist, answered with ENOSYS."""
+    SYSCALL(ctypes.c_long(MARK_BASE + number))
+
+
+SYSCALL: Any = getattr(ctypes.CDLL(None), "syscall", None) if os.name == "posix" else None
+
+
+def time_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> list[float]:
+    """Milliseconds of each repetition after warm-up, all on one sample."""
+    times = []
+    for repetition in range(-job["warmup"], job["repetitions"]):
+        model.set(sample)
+        if job["mark"] and repetition >= 0:
+            mark(0)  # from 0 to 1 is what a mark itself costs
+            mark(1)
+            model.invoke()
+            mark(2)
+        else:
+            begin = time.perf_counter()
+            model.invoke()
+            times.append((time.perf_counter() - begin) * 1000)
+    return [] if job["mark"] else times[job["warmup"] :]
+
+
+def load_arrays(path: Path) -> list[Any]:
+    """Arrays `0`, `1`, … of an .npz file."""
+    with np.load(str(path)) as arrays:
+        return [arrays[str(number)] for number in range(len(arrays.files))]
+
+
+def save_arrays(path: Path, arrays: list[Any]) -> None:
+    """Writes an .npz file whole or not at all."""
+    unfinished = path.with_suffix(".unfinished.npz")
+    np.savez(str(unfinished), **{str(number): values for number, values in enumerate(arrays)})
+    unfinished.replace(path)
+
+
+def infer(model: Any, arrays: list[Any]) -> list[Any]:
+    """Outputs for all samples, [samples, …] each, in one call where the file takes batches, else one by one."""
+    samples = len(arrays[0])
+    step = samples if model.takes_batches else 1
+    rows = []
+    for start in range(0, samples, step):
+        model.set([values[start : start + step] for values in arrays])
+        model.invoke()
+        rows.append(model.outputs())
+    return [np.concatenate(column) for column in zip(*rows)]
+
+
+def pieces(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Each file of inputs and the file for its outputs, in order."""
+    for source in sorted(folder.glob("inputs-*.npz")):
+        yield source, folder / source.name.replace("inputs-", "outputs-")
+
+
+def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Does the job in a folder and says what came of it."""
+    runtime, name = find_runtime(job["format"])
+    sample = [values[:1] for values in load_arrays(next(pieces(folder))[0])]
+    before = memory_before()
+    begin = time.perf_counter()
+    model = RUNTIMES[job["format"]][0](runtime, job, folder / job["model"])
+    load_ms = (time.perf_counter() - begin) * 1000
+    times = time_inference(model, job, sample)
+    peak = None if before is None else max(memory("VmHWM") - before, 0)
+    layers = model.profile() if job["profile"] else []
+    for source, destination in pieces(folder):
+        if not destination.exists():
+            save_arrays(destination, infer(model, load_arrays(source)))
+    return {"runtime": name, "load_ms": load_ms, "latency_ms": times, "ram_bytes": peak, "layers": layers}
+
+
+def main(folder: Path) -> int:
+    """Runs the job and writes `result.json`; 1 when it failed, and then the file says why."""
+    os.chdir(str(folder))
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    try:
+        result = run(folder, job)
+    except Exception as error:  # noqa: BLE001  a runtime may raise anything, and the other side is told
+        result = {"error": " ".join((type(error).__name__ + ": " + str(error)).split())}
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return 1 if "error" in result else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve()))
