@@ -148,7 +148,7 @@ def _graph(path: Path, model: Table) -> Graph:
 
 def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
     name = table.string(3)
-    label = f"tensor {index} ('{name[:80]}')"
+    label = f"tensor {index} ({name[:80]!r})"
     shape = _shape(table, label)
     kind = _type_name(table.integer(1, "b"))
     dtype = DTYPES.get(kind, kind.lower())

@@ -1,0 +1,1 @@
+"""Microcontrollers: compiles to C, builds firmware, runs it."""

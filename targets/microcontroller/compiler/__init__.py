@@ -1,0 +1,120 @@
+"""Compiles a .tflite file to freestanding C99: one function a layer, the caller's arena, nothing at run time but the kernels it needs."""
+
+import json
+import re
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from targets.base import Artifact
+from targets.errors import ExportError, did_you_mean
+from targets.formats import c, tflite
+from targets.formats.tflite import Graph, Operator
+from targets.microcontroller.compiler import memory, writer
+from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.node import Node
+from targets.microcontroller.compiler.text import C_TYPES, identifier
+from targets.microcontroller.compiler.writer import Program, sizeof
+from targets.registry import PluginFolder
+
+OPERATORS = PluginFolder("targets.microcontroller.compiler.operators", "operator")
+KERNELS = Path(__file__).parent / "kernels"
+
+
+def compile_tflite(path: Path, directory: Path, name: str | None = None) -> Artifact:
+    """Writes the network as C sources into `directory`, whole or not at all, and reads back what it wrote.
+
+    `name` starts every global name in the C; the file's name by default. Raises UserError where the file can't be read and ExportError,
+    with layer and operator, for what can't be compiled.
+    """
+    program = lower(tflite.load(path), identifier(name or path.stem))
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".edgepress-") as made:
+        folder = Path(made) / program.name
+        folder.mkdir()
+        for file, text in _files(program).items():
+            (folder / file).write_text(text, encoding="ascii")
+        shutil.copytree(folder, directory, dirs_exist_ok=True)
+    return c.read(directory)
+
+
+def lower(graph: Graph, name: str) -> Program:
+    """The program for a graph; nothing is written. Raises ExportError for what can't be compiled."""
+    for index in (*graph.inputs, *graph.outputs):
+        tensor = graph.tensors[index]
+        if tensor.dtype not in C_TYPES or not tensor.elements:
+            raise ExportError(
+                f"{graph.path}: tensor {tensor.name[:80]!r} is {tensor.dtype} {list(tensor.shape)}; quantize the model to int8"
+            )
+    layers = tuple(_lower(graph, operator) for operator in graph.operators)
+    sizes = {index: graph.tensors[index].elements * sizeof(graph.tensors[index]) for op in graph.operators for index in op.outputs}
+    return Program(name, graph, layers, memory.assign(graph, layers, sizes))
+
+
+def supported() -> tuple[str, ...]:
+    """The operators that can be compiled, by their names in TFLite's schema."""
+    return tuple(name.upper() for name in OPERATORS.names())
+
+
+def _lower(graph: Graph, operator: Operator) -> Layer:
+    node = Node(graph, operator)
+    if operator.name not in supported():
+        raise node.refuse("no kernel for this operator", f"replace it; {did_you_mean(operator.name, supported())}")
+    for index in operator.outputs:
+        if graph.tensors[index].dtype not in C_TYPES:
+            raise node.refuse(f"its output is {graph.tensors[index].dtype}", "quantize the model to int8 in full")
+    layer: Layer = OPERATORS.load(operator.name.lower())()(node)
+    return layer
+
+
+def _files(program: Program) -> dict[str, str]:
+    name = program.name
+    declared, defined = writer.weights(program)
+    files = {
+        f"{name}.h": writer.header(program),
+        f"{name}.c": writer.source(program),
+        f"{name}_weights.h": declared,
+        f"{name}_weights.c": defined,
+        **{kernel.name: kernel.read_text(encoding="ascii") for kernel in _kernels(program)},
+    }
+    return {**files, "model.json": json.dumps(_description(program, sorted(files)), indent=1) + "\n"}
+
+
+def _kernels(program: Program) -> list[Path]:
+    """The kernel headers that the layers use, with those that they include."""
+    found: set[str] = set()
+    wanted = {"edgepress_common.h"}.union(*(layer.headers for layer in program.layers))
+    while wanted:
+        found |= wanted
+        texts = [(KERNELS / name).read_text(encoding="ascii") for name in wanted]
+        wanted = {name for text in texts for name in re.findall(r'#include "(\w+\.h)"', text)} - found
+    return [KERNELS / name for name in sorted(found)]
+
+
+def _description(program: Program, files: list[str]) -> dict[str, Any]:
+    graph = program.graph
+    return {
+        "schema": c.SCHEMA,
+        "name": program.name,
+        "arena_bytes": program.memory.arena_bytes,
+        "inputs": [asdict(tflite.describe(graph.tensors[index])) for index in graph.inputs],
+        "outputs": [asdict(tflite.describe(graph.tensors[index])) for index in graph.outputs],
+        "layers": [_layer(program, step) for step in range(len(program.layers))],
+        "sources": [file for file in files if file.endswith(".c")],
+        "headers": [file for file in files if file.endswith(".h")],
+    }
+
+
+def _layer(program: Program, step: int) -> dict[str, Any]:
+    layer = program.layers[step]
+    operator = program.graph.operators[step]
+    return {
+        "function": None if layer.is_view else program.function(step),
+        "name": Node(program.graph, operator).name,
+        "operator": operator.name,
+        "macs": layer.macs,
+        "ram_bytes": program.memory.live[step],
+        "flash_bytes": sum(constant.values.nbytes for constant in layer.constants if "!" in constant.guard or not constant.guard),
+    }

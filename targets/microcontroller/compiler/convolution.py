@@ -1,0 +1,138 @@
+"""What convolutions and fully connected layers share: how windows lie over the input, the folded bias, the requantization."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.base import Array
+from targets.formats.tflite import Tensor
+from targets.formats.tflite_options import Activation, Padding
+from targets.microcontroller.compiler import fixed_point
+from targets.microcontroller.compiler.layer import Constant
+from targets.microcontroller.compiler.node import Node
+
+
+@dataclass(frozen=True)
+class Window:
+    """A kernel along one axis: how many taps, how far windows are apart and how far a window's taps are."""
+
+    taps: int
+    stride: int
+    dilation: int = 1
+
+    @property
+    def extent(self) -> int:
+        """From the first tap to the last, both counted."""
+        return (self.taps - 1) * self.dilation + 1
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A window laid over one axis: sizes of input and output, padding before the first window."""
+
+    window: Window
+    input: int
+    output: int
+    pad: int
+
+    @property
+    def padded(self) -> int:
+        """How much input the windows cover, padding counted."""
+        return (self.output - 1) * self.window.stride + self.window.extent
+
+
+def axis(node: Node, padding: Padding, window: Window, size: int, output: int) -> Axis:
+    """The axis as TFLite lays windows over it. Refuses strides below 1 and an output of another size."""
+    if min(window.taps, window.stride, window.dilation) < 1:
+        numbers = f"{window.taps}, {window.stride} and {window.dilation}"
+        raise node.refuse(f"its kernel, stride and dilation are {numbers}", "they must be 1 or more; export it again")
+    expected = -(-size // window.stride) if padding == Padding.SAME else -(-(size - window.extent + 1) // window.stride)
+    if expected != output:
+        raise node.refuse(f"its output has {output} rows or columns, and its options give {expected}", "export the model again")
+    pad = max((output - 1) * window.stride + window.extent - size, 0) // 2 if padding == Padding.SAME else 0
+    return Axis(window, size, output, pad)
+
+
+def window(vertical: Axis, horizontal: Axis) -> dict[str, int]:
+    """The two axes as members of the kernels' structures."""
+    return {
+        "input_height": vertical.input,
+        "input_width": horizontal.input,
+        "output_height": vertical.output,
+        "output_width": horizontal.output,
+        "kernel_height": vertical.window.taps,
+        "kernel_width": horizontal.window.taps,
+        "stride_height": vertical.window.stride,
+        "stride_width": horizontal.window.stride,
+        "pad_top": vertical.pad,
+        "pad_left": horizontal.pad,
+    }
+
+
+def dilation(vertical: Axis, horizontal: Axis) -> dict[str, int]:
+    """How far the taps are apart, as members of the kernels' structures."""
+    return {"dilation_height": vertical.window.dilation, "dilation_width": horizontal.window.dilation}
+
+
+def distance(vertical: Axis, horizontal: Axis, depth: int, channels: int) -> int:
+    """How many bytes after its output an input must start so that nothing is overwritten before its last use.
+
+    For a kernel that goes over the output pixels in order, [height, width, channels], and reads all that it needs of the input
+    [height, width, depth] for a pixel before it writes it.
+    """
+    tops = [max(row * vertical.window.stride - vertical.pad, 0) for row in range(vertical.output)]
+    lefts = [max(column * horizontal.window.stride - horizontal.pad, 0) for column in range(horizontal.output)]
+    furthest = 0
+    for row, top in enumerate(tops):
+        below = tops[row + 1] * horizontal.input if row + 1 < len(tops) else vertical.input * horizontal.input
+        for column in range(horizontal.output):
+            right = top * horizontal.input + lefts[column + 1] if column + 1 < len(lefts) else below
+            written = row * horizontal.output + column + 1
+            furthest = max(furthest, written * channels - min(right, below) * depth)
+    return furthest
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Weights [out, inputs] int8 and, for each output channel, the folded bias and the requantization (int32, int32, int8 [out])."""
+
+    values: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    multiplier: NDArray[np.int32]
+    shift: NDArray[np.int8]
+
+    def constants(self) -> tuple[Constant, ...]:
+        """The arrays that every portable kernel of this family takes."""
+        return Constant("weights", self.values), *self.requantization()
+
+    def requantization(self) -> tuple[Constant, ...]:
+        """What turns sums into outputs."""
+        return Constant("bias", self.bias), Constant("multiplier", self.multiplier), Constant("shift", self.shift)
+
+
+def fold(node: Node, values: Array, scale: NDArray[np.float64], bias_position: int = 2) -> Weights:
+    """Weights [out, inputs] with the bias of `node`, into which the input's zero point is folded.
+
+    `scale` [out] is input scale * weight scale / output scale. Refuses where a sum could leave 32 bits.
+    """
+    weights = np.ascontiguousarray(values, np.int8)
+    sums = weights.astype(np.int64).sum(axis=1)
+    bias = np.zeros(len(weights), np.int64)
+    if node.has(bias_position):
+        stored = node.constant(bias_position, "bias")
+        if stored.dtype != np.int32 or stored.size != len(weights):
+            raise node.refuse(f"its bias is {stored.dtype} {list(stored.shape)}", f"export it as int32 [{len(weights)}]")
+        bias = stored.ravel().astype(np.int64)
+    _, zero_point = node.scale(node.input(0))
+    folded = bias - zero_point * sums
+    largest = np.abs(weights.astype(np.int64)).sum(axis=1) * 255 + np.abs(bias)
+    if np.any(np.maximum(largest, np.abs(folded)) >= 2**31):
+        raise node.refuse("its sums may leave 32 bits", "use fewer weights for each output, or check the bias's scale")
+    return Weights(weights, folded.astype(np.int32), *fixed_point.multipliers(scale))
+
+
+def clamp(node: Node, activation: Activation, output: Tensor) -> dict[str, int]:
+    """Zero point and limits of the output as members of the kernels' structures."""
+    lowest, highest = node.limits(activation, output)
+    return {"output_zero_point": node.scale(output)[1], "lowest": lowest, "highest": highest}

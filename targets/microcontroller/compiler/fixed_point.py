@@ -1,0 +1,69 @@
+"""TFLite's fixed-point arithmetic at compile time: what the kernels get as integers is computed here, in the reference's own steps.
+
+Follows TFLite's 8-bit quantization specification (ai.google.dev/edge/litert, "quantization spec") and Jacob et al., "Quantization and Training of Neural Networks
+for Efficient Integer-Arithmetic-Only Inference" (2018), appendix B.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.formats.tflite_options import Activation
+
+REAL_LIMITS: dict[Activation, tuple[float | None, float | None]] = {
+    Activation.NONE: (None, None),
+    Activation.RELU: (0.0, None),
+    Activation.RELU_N1_TO_1: (-1.0, 1.0),
+    Activation.RELU6: (0.0, 6.0),
+}
+
+
+def quantize_multiplier(value: float) -> tuple[int, int]:
+    """A real multiplier as (31-bit fraction, shift): value = fraction * 2**(shift - 31), rounded half up; (0, 0) below 2**-32."""
+    if value == 0.0:
+        return 0, 0
+    mantissa, shift = math.frexp(value)
+    fraction = math.floor(mantissa * 2**31 + 0.5)
+    if fraction == 2**31:
+        fraction, shift = 2**30, shift + 1
+    return (0, 0) if shift < -31 else (fraction, shift)
+
+
+def multipliers(values: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """`quantize_multiplier` of each of [channels] values, as int32 and int8 [channels]."""
+    pairs = [quantize_multiplier(float(value)) for value in values]
+    return np.array([pair[0] for pair in pairs], np.int32), np.array([pair[1] for pair in pairs], np.int8)
+
+
+def multiply(value: int, multiplier: int, shift: int) -> int:
+    """value * multiplier * 2**(shift - 31) with the reference's two roundings: half up, then half away from zero."""
+    left, right = max(shift, 0), max(-shift, 0)
+    high = ((value << left) * multiplier + (1 << 30)) >> 31
+    return rounding_shift(high, right)
+
+
+def rounding_shift(value: int, bits: int) -> int:
+    """value / 2**bits, rounded half away from zero."""
+    half = (1 << bits) >> 1
+    return (value + half - (value < 0 < bits)) >> bits
+
+
+def activation_limits(activation: Activation, scale: float, zero_point: int, dtype: str) -> tuple[int, int]:
+    """The integers between which a fused activation keeps an output."""
+    limits = np.iinfo(dtype)
+    low, high = REAL_LIMITS[activation]
+    return (
+        limits.min if low is None else max(int(limits.min), quantize(low, scale, zero_point)),
+        limits.max if high is None else min(int(limits.max), quantize(high, scale, zero_point)),
+    )
+
+
+def quantize(value: float, scale: float, zero_point: int) -> int:
+    """A real value's integer, unsaturated; float32 division, half away from zero."""
+    return zero_point + round_half_away(float(np.float32(value) / np.float32(scale)))
+
+
+def round_half_away(value: float) -> int:
+    """The nearest whole number, the one further from zero where two are as near."""
+    return int(math.copysign(math.floor(abs(value) + 0.5), value))

@@ -1,0 +1,41 @@
+/* What every kernel uses: fixed-point requantization as TFLite's reference does it. C99, little-endian, two's complement. */
+#ifndef EDGEPRESS_COMMON_H
+#define EDGEPRESS_COMMON_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define EP_INLINE static inline __attribute__((always_inline, unused))
+#define EP_LAYER static __attribute__((noinline))
+#define EP_ALIGN __attribute__((aligned(4)))
+#else
+#define EP_INLINE static inline
+#define EP_LAYER static
+#define EP_ALIGN
+#endif
+
+EP_INLINE int32_t ep_min(int32_t a, int32_t b) { return a < b ? a : b; }
+EP_INLINE int32_t ep_max(int32_t a, int32_t b) { return a > b ? a : b; }
+EP_INLINE int32_t ep_clamp(int32_t x, int32_t low, int32_t high) { return ep_min(ep_max(x, low), high); }
+
+/* x / 2^bits, rounded half away from zero; 0 <= bits <= 31. */
+EP_INLINE int32_t ep_rounding_shift(int32_t x, int32_t bits) {
+    const int32_t mask = (int32_t)((1u << bits) - 1u);
+    const int32_t threshold = (mask >> 1) + (x < 0);
+    return (x >> bits) + ((x & mask) > threshold);
+}
+
+/* x * multiplier * 2^-31, rounded half up; multiplier >= 0. */
+EP_INLINE int32_t ep_multiply_high(int32_t x, int32_t multiplier) {
+    return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 30)) >> 31);
+}
+
+/* x * multiplier * 2^(shift - 31), with the reference's two roundings. */
+EP_INLINE int32_t ep_requantize(int32_t x, int32_t multiplier, int32_t shift) {
+    const int32_t left = shift > 0 ? shift : 0;
+    const int32_t right = shift > 0 ? 0 : -shift;
+    return ep_rounding_shift(ep_multiply_high((int32_t)((uint32_t)x << left), multiplier), right);
+}
+
+#endif

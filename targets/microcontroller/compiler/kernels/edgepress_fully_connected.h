@@ -1,0 +1,29 @@
+/* Fully connected, int8, weights [out][in]. The input's zero point is folded into the bias. */
+#ifndef EDGEPRESS_FULLY_CONNECTED_H
+#define EDGEPRESS_FULLY_CONNECTED_H
+
+#include "edgepress_common.h"
+
+typedef struct {
+    int32_t rows, inputs, outputs;
+    int32_t output_zero_point, lowest, highest;
+} ep_fully_connected_t;
+
+EP_INLINE void ep_fully_connected(const ep_fully_connected_t s, const int8_t *input, const int8_t *weights, const int32_t *bias,
+                                  const int32_t *multiplier, const int8_t *shift, int8_t *output) {
+    for (int32_t row = 0; row < s.rows; row++) {
+        const int8_t *w = weights;
+        for (int32_t channel = 0; channel < s.outputs; channel++) {
+            int32_t sum = bias[channel];
+            for (int32_t i = 0; i < s.inputs; i++) {
+                sum += input[i] * w[i];
+            }
+            w += s.inputs;
+            sum = ep_requantize(sum, multiplier[channel], shift[channel]) + s.output_zero_point;
+            *output++ = (int8_t)ep_clamp(sum, s.lowest, s.highest);
+        }
+        input += s.inputs;
+    }
+}
+
+#endif

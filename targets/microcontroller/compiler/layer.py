@@ -1,0 +1,44 @@
+"""What an operator is lowered to: a layer, the C body of one function with its constants and its needs of memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from targets.base import Array
+from targets.microcontroller.compiler.node import Node
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array in flash. `guard` is the preprocessor's condition under which it is compiled in; empty for always."""
+
+    name: str
+    values: Array
+    guard: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One function of the generated C.
+
+    `body` is C: `x0`, `x1`, … are the operator's computed inputs in their order in the file, `y0`, … its outputs, `scratch` is int8_t
+    memory of `scratch_bytes`, and constants go by the names they have here. `headers` are kernels of `kernels/`.
+
+    `in_place` allows output 0 to share memory with input x<key>: it must start at least that many bytes after the output.
+    `is_view` says that the output is the input under another shape: no code at all.
+    """
+
+    body: str = ""
+    headers: tuple[str, ...] = ()
+    constants: tuple[Constant, ...] = ()
+    macs: int = 0
+    scratch_bytes: int = 0
+    in_place: Mapping[int, int] = field(default_factory=dict)
+    is_view: bool = False
+
+
+class Lowering(Protocol):
+    """What a module of `operators/` defines, as a class in CamelCase: `conv_2d.py` has `Conv2d` for CONV_2D."""
+
+    def __call__(self, node: Node) -> Layer:
+        """The operator as a layer. Raises ExportError, by `node.refuse`, for an option or dtype that isn't supported."""

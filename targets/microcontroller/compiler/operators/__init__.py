@@ -1,0 +1,1 @@
+"""How each TFLite operator becomes C, one module an operator, named after it in lower case."""

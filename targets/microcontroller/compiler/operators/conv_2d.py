@@ -1,0 +1,49 @@
+"""CONV_2D."""
+
+from targets.formats.tflite_options import Conv2DOptions
+from targets.microcontroller.compiler import convolution
+from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.node import Node
+from targets.microcontroller.compiler.text import structure
+
+
+class Conv2d:
+    """int8 [1, height, width, in] with weights [out, height, width, in]."""
+
+    def __call__(self, node: Node) -> Layer:
+        """See `Lowering`."""
+        options = node.options(Conv2DOptions)
+        source, weights, output = node.input(0), node.input(1), node.output()
+        for tensor in (source, weights, output):
+            node.require_rank(tensor, 4)
+            node.require_dtype(tensor, "int8")
+        node.require_batch_of_one(source)
+        _, height, width, depth = source.shape
+        channels, kernel_height, kernel_width, kernel_depth = weights.shape
+        if kernel_depth != depth or output.shape[3] != channels:
+            raise node.refuse(
+                f"it has groups: {depth} channels go in, {kernel_depth} to each filter", "split it into one convolution a group"
+            )
+        rows = convolution.Window(kernel_height, options.stride_h, options.dilation_h)
+        columns = convolution.Window(kernel_width, options.stride_w, options.dilation_w)
+        vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
+        horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
+        scale = node.scale(source)[0] * node.weight_scales(weights, 0) / node.scale(output)[0]
+        folded = convolution.fold(node, node.constant(1, "weights").reshape(channels, -1), scale)
+        shape = structure(
+            "ep_conv_t",
+            **convolution.window(vertical, horizontal),
+            **convolution.dilation(vertical, horizontal),
+            input_channels=depth,
+            output_channels=channels,
+            input_zero_point=node.scale(source)[1],
+            **convolution.clamp(node, options.activation, output),
+        )
+        return Layer(
+            body=f"ep_conv({shape},\n            x0, weights, bias, multiplier, shift, scratch, y0);",
+            headers=("edgepress_conv.h",),
+            constants=folded.constants(),
+            macs=output.elements * folded.values.shape[1],
+            scratch_bytes=folded.values.shape[1],
+            in_place={0: convolution.distance(vertical, horizontal, depth, channels)},
+        )

@@ -1,0 +1,47 @@
+"""DEPTHWISE_CONV_2D."""
+
+from targets.formats.tflite_options import DepthwiseConv2DOptions
+from targets.microcontroller.compiler import convolution
+from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.node import Node
+from targets.microcontroller.compiler.text import structure
+
+
+class DepthwiseConv2d:
+    """int8 [1, height, width, in] with weights [1, height, width, out]; out is a multiple of in."""
+
+    def __call__(self, node: Node) -> Layer:
+        """See `Lowering`."""
+        options = node.options(DepthwiseConv2DOptions)
+        source, weights, output = node.input(0), node.input(1), node.output()
+        for tensor in (source, weights, output):
+            node.require_rank(tensor, 4)
+            node.require_dtype(tensor, "int8")
+        node.require_batch_of_one(source)
+        _, height, width, depth = source.shape
+        _, kernel_height, kernel_width, channels = weights.shape
+        if channels % depth or output.shape[3] != channels:
+            raise node.refuse(f"{depth} channels go in and {channels} out", "export the model again")
+        rows = convolution.Window(kernel_height, options.stride_h, options.dilation_h)
+        columns = convolution.Window(kernel_width, options.stride_w, options.dilation_w)
+        vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
+        horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
+        scale = node.scale(source)[0] * node.weight_scales(weights, 3) / node.scale(output)[0]
+        folded = convolution.fold(node, node.constant(1, "weights").reshape(-1, channels).T, scale)
+        shape = structure(
+            "ep_conv_t",
+            **convolution.window(vertical, horizontal),
+            **convolution.dilation(vertical, horizontal),
+            input_channels=depth,
+            output_channels=channels,
+            input_zero_point=node.scale(source)[1],
+            **convolution.clamp(node, options.activation, output),
+        )
+        return Layer(
+            body=f"ep_depthwise({shape},\n        x0, weights, bias, multiplier, shift, scratch, y0);",
+            headers=("edgepress_depthwise.h",),
+            constants=folded.constants(),
+            macs=output.elements * kernel_height * kernel_width,
+            scratch_bytes=vertical.padded * horizontal.padded,
+            in_place={0: 0} if source.shape == output.shape else {},
+        )

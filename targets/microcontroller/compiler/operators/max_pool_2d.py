@@ -1,0 +1,13 @@
+"""MAX_POOL_2D."""
+
+from targets.microcontroller.compiler import pooling
+from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.node import Node
+
+
+class MaxPool2d:
+    """int8 [1, height, width, channels]."""
+
+    def __call__(self, node: Node) -> Layer:
+        """See `Lowering`."""
+        return pooling.lower(node, average=False)

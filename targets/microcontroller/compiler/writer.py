@@ -1,0 +1,128 @@
+"""The text of the generated C: a header, the layers with the function that runs them, and the constants."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from targets.formats.tflite import Graph, Tensor
+from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.memory import Memory
+from targets.microcontroller.compiler.text import C_TYPES, comment, declaration, definition, qualify
+
+NOTICE = "/* Written by edgepress from a .tflite file; the same file gives the same text. C99, no heap, no state, reentrant. */"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A graph with its layers and where everything lies. `name` is a C identifier."""
+
+    name: str
+    graph: Graph
+    layers: tuple[Layer, ...]
+    memory: Memory
+
+    def function(self, step: int) -> str:
+        """The C name of a layer's function."""
+        return f"{self.name}_layer_{step:02d}_{self.graph.operators[step].name.lower()}"
+
+    def prefix(self, step: int) -> str:
+        """What the names of a layer's constants start with."""
+        return f"{self.name}_{step:02d}_"
+
+
+def header(program: Program) -> str:
+    """`<name>.h`: what a firmware includes."""
+    name, upper = program.name, program.name.upper()
+    parts = [
+        NOTICE,
+        f"#ifndef EDGEPRESS_{upper}_H\n#define EDGEPRESS_{upper}_H\n\n#include <stdint.h>",
+        '#ifdef __cplusplus\nextern "C" {\n#endif',
+        f"#define {upper}_ARENA_BYTES {program.memory.arena_bytes}",
+        _sizes(upper, "INPUT", _tensors(program, program.graph.inputs)) + _sizes(upper, "OUTPUT", _tensors(program, program.graph.outputs)),
+        f"/* Runs the network once. The arena has {upper}_ARENA_BYTES bytes, aligned to 16; inputs are left as they are. */\n"
+        f"void {name}_run(const void *const inputs[], void *const outputs[], void *arena);",
+        _convenience(program),
+        "#ifdef __cplusplus\n}\n#endif\n\n#endif",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def source(program: Program) -> str:
+    """`<name>.c`: a function a layer, and the one that calls them."""
+    name = program.name
+    headers = sorted({header for layer in program.layers for header in layer.headers} | {"edgepress_common.h"})
+    includes = [f'#include "{header}"' for header in (f"{name}.h", f"{name}_weights.h", *headers)]
+    functions = [_function(program, step) for step, layer in enumerate(program.layers) if not layer.is_view]
+    return "\n\n".join([NOTICE, "\n".join(includes), *functions, _run(program)]) + "\n"
+
+
+def weights(program: Program) -> tuple[str, str]:
+    """`<name>_weights.h` and `<name>_weights.c`: the constants, declared and defined."""
+    constants = [(constant, program.prefix(step)) for step, layer in enumerate(program.layers) for constant in layer.constants]
+    guard = f"EDGEPRESS_{program.name.upper()}_WEIGHTS_H"
+    declared = "\n".join(declaration(constant, prefix) for constant, prefix in constants)
+    defined = "\n\n".join(definition(constant, prefix) for constant, prefix in constants)
+    top = f'#ifndef {guard}\n#define {guard}\n\n#include "edgepress_common.h"\n\n'
+    return f"{NOTICE}\n{top}{declared}\n\n#endif\n", f'{NOTICE}\n#include "{program.name}_weights.h"\n\n{defined}\n'
+
+
+def _tensors(program: Program, indices: Sequence[int]) -> list[Tensor]:
+    return [program.graph.tensors[index] for index in indices]
+
+
+def _sizes(upper: str, kind: str, tensors: Sequence[Tensor]) -> str:
+    lines = [f"#define {upper}_{kind}_{position}_ELEMENTS {tensor.elements}\n" for position, tensor in enumerate(tensors)]
+    return "".join(lines)
+
+
+def _convenience(program: Program) -> str:
+    """A typed call for networks with one input and one output."""
+    inputs, outputs = _tensors(program, program.graph.inputs), _tensors(program, program.graph.outputs)
+    if len(inputs) != 1 or len(outputs) != 1:
+        return ""
+    name = program.name
+    given, made = C_TYPES[inputs[0].dtype], C_TYPES[outputs[0].dtype]
+    return (
+        f"static inline void {name}_invoke(const {given} *input, {made} *output, void *arena) {{\n"
+        "    const void *const inputs[1] = {input};\n"
+        "    void *const outputs[1] = {output};\n"
+        f"    {name}_run(inputs, outputs, arena);\n}}"
+    )
+
+
+def _function(program: Program, step: int) -> str:
+    operator, layer = program.graph.operators[step], program.layers[step]
+    tensors = program.graph.tensors
+    computed = [tensors[index] for index in operator.inputs if index in program.memory.places]
+    parameters = [f"const {C_TYPES[tensor.dtype]} *x{number}" for number, tensor in enumerate(computed)]
+    parameters += [f"{C_TYPES[tensors[index].dtype]} *y{number}" for number, index in enumerate(operator.outputs)]
+    parameters += ["int8_t *scratch"] if layer.scratch_bytes else []
+    names = {constant.name: program.prefix(step) + constant.name for constant in layer.constants}
+    label = comment(tensors[operator.outputs[0]].name)
+    return (
+        f"/* {operator.name}: {label} */\n"
+        f"EP_LAYER void {program.function(step)}({', '.join(parameters)}) {{\n    {qualify(layer.body, names)}\n}}"
+    )
+
+
+def _run(program: Program) -> str:
+    lines = [_call(program, step) for step, layer in enumerate(program.layers) if not layer.is_view]
+    for position, index in program.memory.copies:
+        tensor = program.graph.tensors[index]
+        size = tensor.elements * sizeof(tensor)
+        lines.append(f"memcpy(outputs[{position}], {program.memory.places[index]}, {size});")
+    text = "\n    ".join(lines)
+    memory = "int8_t *const memory = arena;\n    (void)memory;\n    (void)inputs;\n    "
+    return f"void {program.name}_run(const void *const inputs[], void *const outputs[], void *arena) {{\n    {memory}{text}\n}}"
+
+
+def _call(program: Program, step: int) -> str:
+    operator, layer, memory = program.graph.operators[step], program.layers[step], program.memory
+    arguments = [f"(const void *)({memory.places[index]})" for index in operator.inputs if index in memory.places]
+    arguments += [f"(void *)({memory.places[index]})" for index in operator.outputs]
+    arguments += [f"memory + {memory.scratch[step]}"] if layer.scratch_bytes else []
+    return f"{program.function(step)}({', '.join(arguments)});"
+
+
+def sizeof(tensor: Tensor) -> int:
+    """Bytes of one number."""
+    return {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "int64_t": 8}[C_TYPES[tensor.dtype]]
