@@ -1,7 +1,7 @@
 """TFLite's fixed-point arithmetic at compile time: what the kernels get as integers is computed here, in the reference's own steps.
 
-Follows TFLite's 8-bit quantization specification (ai.google.dev/edge/litert, "quantization spec") and Jacob et al., "Quantization and Training of Neural Networks
-for Efficient Integer-Arithmetic-Only Inference" (2018), appendix B.
+Follows TFLite's 8-bit quantization specification (ai.google.dev/edge/litert, "quantization spec") and appendix B of Jacob et al.,
+"Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (2018).
 """
 
 import math
