@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compress.api import apply, context, evaluate, export, load, load_data, profile, run
+    from compress.api import apply, evaluate, export, load, load_data, make_context, profile, run
 
-__all__ = ["apply", "context", "evaluate", "export", "load", "load_data", "profile", "run"]
+__all__ = ["apply", "evaluate", "export", "load", "load_data", "make_context", "profile", "run"]
 
 
 def __getattr__(name: str) -> Any:

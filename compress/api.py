@@ -38,14 +38,14 @@ def load(source: str | Path | torch.nn.Module, data: Data, weights: str | Path |
     return sources.load(SourceOptions(str(source), None if weights is None else str(weights)), inputs)
 
 
-def context(model: Model, data: Data, *, metric: str = "accuracy", seed: int = 0, progress: Progress | None = None) -> Context:
+def make_context(model: Model, data: Data, *, metric: str = "accuracy", seed: int = 0, progress: Progress | None = None) -> Context:
     """What passes are given when they are called one by one; `model` is the network as it came."""
     return Context(data, model, named_metric(metric), seed, "auto", progress or Silent())
 
 
 def apply(model: Model, data: Data, *passes: str | dict[str, dict[str, Any]], seed: int = 0, progress: Progress | None = None) -> Model:
     """The model after passes, each a name or `{name: options}` as in a recipe."""
-    given = context(model, data, seed=seed, progress=progress)
+    given = make_context(model, data, seed=seed, progress=progress)
     for entry in passes:
         name, options = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
         model = pipeline.apply_one(name, build(PASSES.load(name), options, name), model, given)

@@ -14,6 +14,7 @@ from compress.sources.factory import check_example
 from compress.training_mode import set_training
 from compress.trust import check_archive
 from targets.errors import UserError
+from targets.registry import first_line
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ def load_program(path: Path, *, trust: bool = False) -> ExportedProgram:
         with path.open("rb") as file:
             return torch.export.load(file)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: can't be read as an exported program: {reason}") from error
+        raise UserError(f"{path}: can't be read as an exported program: {first_line(error)}") from error
 
 
 def _with_example(program: ExportedProgram, example: tuple[torch.Tensor, ...], name: str, path: Path) -> Model:

@@ -11,7 +11,7 @@ import torch
 from compress.model import Model, capture
 from compress.sources.base import SourceOptions
 from targets.errors import UserError
-from targets.registry import load_named
+from targets.registry import first_line, load_named, own_code
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ class Factory:
         if not callable(factory):
             raise UserError(f"model.source: {self.options.source} is no function; name one that returns a torch.nn.Module")
         try:
-            module = factory()
+            with own_code(self.options.folder):
+                module = factory()
         except Exception as error:
-            raise UserError(f"model.source: {self.options.source}() failed: {type(error).__name__}: {error}") from error
+            raise UserError(f"model.source: {self.options.source}() failed: {first_line(error)}") from error
         if not isinstance(module, torch.nn.Module):
             raise UserError(f"model.source: {self.options.source}() returned {type(module).__name__}, not a torch.nn.Module")
         return module
@@ -108,5 +109,4 @@ def check_example(module: torch.nn.Module, example: Sequence[torch.Tensor], sour
             module(*example)
     except Exception as error:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"model.source: {source} does not take data of shape {shapes}: {reason}") from error
+        raise UserError(f"model.source: {source} does not take data of shape {shapes}: {first_line(error)}") from error

@@ -18,7 +18,7 @@ def main() -> None:
     network = build()
     data = compress.load_data("digits")
     model = compress.load(network, data)
-    trained = Finetune(epochs=60, learning_rate=3e-3, batch_size=64)(model, compress.context(model, data))
+    trained = Finetune(epochs=60, learning_rate=3e-3, batch_size=64)(model, compress.make_context(model, data))
     state = {name: tensor.detach().contiguous() for name, tensor in trained.graph.state_dict().items() if name in network.state_dict()}
     save_file(state, HERE / "weights.safetensors")
     print(f"accuracy {compress.evaluate(trained, data):.4f} on {data.evaluation.samples} evaluation samples")  # noqa: T201

@@ -1,0 +1,31 @@
+"""Trained networks and data that lie beside the checkout in shared/data (or where EDGEPRESS_SHARED_DATA says), for the recipes of this folder."""
+
+import os
+import sys
+from pathlib import Path
+
+FOLDER = Path(os.environ.get("EDGEPRESS_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+sys.path.insert(0, str(FOLDER))
+
+import datasets  # noqa: E402
+import networks  # noqa: E402
+
+
+def resnet20():
+    """ResNet-20 for CIFAR-10 (91.5 % on the first 1,000 test images)."""
+    return networks.load("resnet20")
+
+
+def resnet20_cifar10():
+    """4,000 training images (200 of them to calibrate) and 1,000 test images, as ResNet-20 takes them."""
+    images, labels = datasets.cifar10("train")
+    inputs = datasets._cifar_normalised(images)
+    x_test, y_test = datasets.evaluation("resnet20")
+    return {
+        "x_train": inputs[200:],
+        "y_train": labels[200:],
+        "x_calibration": inputs[:200],
+        "y_calibration": labels[:200],
+        "x_test": x_test,
+        "y_test": y_test,
+    }
