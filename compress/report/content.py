@@ -55,6 +55,11 @@ class Row:
     details: dict[str, Any] = field(default_factory=dict)
     layers: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def measured(self) -> bool:
+        """Whether anything ran, or was estimated."""
+        return self.source != "not measured"
+
     def as_dict(self) -> dict[str, Any]:
         """Every key, in plain values that JSON holds."""
         return _as_dict(self)
