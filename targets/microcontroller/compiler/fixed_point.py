@@ -20,14 +20,17 @@ REAL_LIMITS: dict[Activation, tuple[float | None, float | None]] = {
 
 
 def quantize_multiplier(value: float) -> tuple[int, int]:
-    """A real multiplier as (31-bit fraction, shift): value = fraction * 2**(shift - 31), rounded half up; (0, 0) below 2**-32."""
+    """A real multiplier as (fraction, shift): value = fraction * 2**-31 * 2**-shift, rounded half up; (0, 0) below 2**-32.
+
+    The shift goes to the right, as the kernels take it; the reference's goes to the left.
+    """
     if value == 0.0:
         return 0, 0
     mantissa, shift = math.frexp(value)
     fraction = math.floor(mantissa * 2**31 + 0.5)
     if fraction == 2**31:
         fraction, shift = 2**30, shift + 1
-    return (0, 0) if shift < -31 else (fraction, shift)
+    return (0, 0) if shift < -31 else (fraction, -shift)
 
 
 def multipliers(values: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
@@ -37,8 +40,8 @@ def multipliers(values: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray
 
 
 def multiply(value: int, multiplier: int, shift: int) -> int:
-    """value * multiplier * 2**(shift - 31) with the reference's two roundings: half up, then half away from zero."""
-    left, right = max(shift, 0), max(-shift, 0)
+    """value * multiplier * 2**-31 * 2**-shift with the reference's two roundings: half up, then half away from zero."""
+    left, right = max(-shift, 0), max(shift, 0)
     high = ((value << left) * multiplier + (1 << 30)) >> 31
     return rounding_shift(high, right)
 

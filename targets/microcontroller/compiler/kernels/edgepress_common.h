@@ -5,6 +5,15 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Armv7E-M and Armv8-M with the DSP extension; -DEP_DSP=0 leaves it unused. */
+#if !defined(EP_DSP)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__)
+#define EP_DSP 1
+#else
+#define EP_DSP 0
+#endif
+#endif
+
 #if defined(__GNUC__)
 #define EP_INLINE static inline __attribute__((always_inline, unused))
 #define EP_LAYER static __attribute__((noinline))
@@ -31,11 +40,28 @@ EP_INLINE int32_t ep_multiply_high(int32_t x, int32_t multiplier) {
     return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 30)) >> 31);
 }
 
-/* x * multiplier * 2^(shift - 31), with the reference's two roundings. */
+/* The same for |x| < 2^30, which is one instruction where there is a DSP extension. */
+EP_INLINE int32_t ep_multiply_high_small(int32_t x, int32_t multiplier) {
+#if EP_DSP
+    int32_t high;
+    __asm__("smmulr %0, %1, %2" : "=r"(high) : "r"(x * 2), "r"(multiplier));
+    return high;
+#else
+    return ep_multiply_high(x, multiplier);
+#endif
+}
+
+/* x * multiplier * 2^-31 * 2^-shift, with the reference's two roundings; a negative shift goes to the left, before the multiplication. */
 EP_INLINE int32_t ep_requantize(int32_t x, int32_t multiplier, int32_t shift) {
-    const int32_t left = shift > 0 ? shift : 0;
-    const int32_t right = shift > 0 ? 0 : -shift;
+    const int32_t left = shift < 0 ? -shift : 0;
+    const int32_t right = shift < 0 ? 0 : shift;
     return ep_rounding_shift(ep_multiply_high((int32_t)((uint32_t)x << left), multiplier), right);
+}
+
+/* The same for |x| < 2^30 and 0 <= shift <= 30. */
+EP_INLINE int32_t ep_requantize_small(int32_t x, int32_t multiplier, int32_t shift) {
+    const int32_t high = ep_multiply_high_small(x, multiplier);
+    return shift == 0 ? high : (high + (high >> 31) + (1 << (shift - 1))) >> shift;
 }
 
 #endif
