@@ -1,4 +1,4 @@
-"""Trained networks and data that lie beside the checkout in shared/data (or where EDGEPRESS_SHARED_DATA says), for the recipes of this folder."""
+"""Trained networks and data that lie beside the checkout in shared/data, or where EDGEPRESS_SHARED_DATA says."""
 
 import os
 import sys
@@ -18,8 +18,7 @@ def resnet20():
 
 def resnet20_cifar10():
     """4,000 training images (200 of them to calibrate) and 1,000 test images, as ResNet-20 takes them."""
-    images, labels = datasets.cifar10("train")
-    inputs = datasets._cifar_normalised(images)
+    inputs, labels = datasets.calibration("resnet20", count=4000), datasets.cifar10("train")[1]
     x_test, y_test = datasets.evaluation("resnet20")
     return {
         "x_train": inputs[200:],

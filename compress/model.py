@@ -1,7 +1,8 @@
 """The network as every pass and exporter sees it: one ATen graph with its weights, whatever it was made with."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -83,17 +84,27 @@ def capture(module: torch.nn.Module, example: Sequence[torch.Tensor], name: str 
     `example` holds one tensor for each input, of any batch size. Raises UserError with torch's reason where torch.export can't take
     the network, or where its batch axis is fixed to something else than 1.
     """
-    was_training = module.training
-    module.train(False)
-    try:
+    with _inference(module):
         pair = tuple(torch.cat([tensor[:1], tensor[:1]]) for tensor in example)
         try:
             return from_program(_export(module, pair, free_batch=True), pair, name)
         except UserError:  # the batch axis is fixed; the second try reports anything else
             single = tuple(tensor[:1].clone() for tensor in example)
             return from_program(_export(module, single, free_batch=False), single, name)
+
+
+@contextmanager
+def _inference(module: torch.nn.Module) -> Iterator[None]:
+    """Inference mode for a while; an exported graph has its mode written into its nodes and can't be switched like this."""
+    was_training = module.training
+    exported = isinstance(module, fx.GraphModule)
+    if not exported:
+        module.eval()
+    try:
+        yield
     finally:
-        module.train(was_training)
+        if not exported:
+            module.train(was_training)
 
 
 def program(model: Model) -> ExportedProgram:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,9 +17,8 @@ OPERATORS = re.compile(
     r"_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|eq|ne|lt|le|gt|ge|pow|and_|or_)|math\.(ceil|floor|trunc|sqrt)"
 )
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*|")
-EXPRESSION = re.compile(
-    r"(\s|[-+*/%(),]|\d+|[su]\d+|Max|Min|Mod|FloorDiv|CeilDiv|CleanDiv|ModularIndexing|PythonMod|TruncToInt|ToFloat|oo)*"
-)
+WORDS = "Max|Min|Mod|FloorDiv|CeilDiv|CleanDiv|ModularIndexing|PythonMod|TruncToInt|ToFloat|Integer|Add|Mul|Pow|oo"
+EXPRESSION = re.compile(rf"(\s|[-+*/%(),]|\d+|[su]\d+|Symbol\('[su]\d+'(, \w+=(True|False))*\)|{WORDS})*")
 LARGEST_JSON = 256 * 2**20
 
 
@@ -64,7 +64,8 @@ def _only_tensors(archive: zipfile.ZipFile, name: str) -> bool:
 
     content = archive.read(name)
     try:
-        torch.load(BytesIO(content), weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is whether it loads
+            torch.load(BytesIO(content), weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
         return not content
     return True

@@ -3,13 +3,12 @@
 import time
 from dataclasses import asdict
 
-from compress.report.budgets import verdicts
-from compress.report.content import ModelFacts, PassFacts, Report, Row
-
 from compress import parity
 from compress.cost import macs, parameters
 from compress.measuring import Scored
 from compress.pipeline import Outcome
+from compress.report.budgets import verdicts
+from compress.report.content import ModelFacts, PassFacts, Report, Row
 from compress.version import versions
 from targets import boards
 
@@ -44,9 +43,11 @@ def row_of(scored: Scored, outcome: Outcome | None = None, compression_error: fl
     """One row. Without an outcome (a file that was profiled by itself) there is no compression error."""
     found, port, evaluation = scored.measurement, scored.port, scored.evaluation
     latency = found.latency
-    agreement = None
+    agreement = original_accuracy = None
     if outcome is not None and evaluation is not None:
-        agreement = parity.compare(outcome.before.outputs[: len(evaluation.outputs)], evaluation.outputs).agreement
+        same = slice(len(evaluation.outputs))
+        original_accuracy = float(outcome.before.scores[same].mean())
+        agreement = parity.compare(outcome.before.outputs[same], evaluation.outputs.reshape(outcome.before.outputs[same].shape)).agreement
     return Row(
         artifact=scored.artifact.path.name,
         format=scored.artifact.format,
@@ -67,6 +68,7 @@ def row_of(scored: Scored, outcome: Outcome | None = None, compression_error: fl
         energy_source=found.energy_source,
         samples=len(found.outputs[0]) if found.outputs else None,
         agreement=agreement,
+        original_accuracy=original_accuracy,
         port_agreement=port.agreement if port else None,
         port_steps=port.largest_steps if port else None,
         exact=scored.exact,
@@ -75,6 +77,6 @@ def row_of(scored: Scored, outcome: Outcome | None = None, compression_error: fl
         notes=list(found.notes),
         layers=[asdict(layer) for layer in found.layers],
         details=found.details,
-        board=boards.load(scored.board).title,
+        board=boards.load(scored.board).title if scored.board in boards.names() else scored.board,
         unreachable=scored.unreachable,
     )

@@ -46,7 +46,7 @@ class Factory:
             raise UserError(f"model.source: {self.options.source}() failed: {first_line(error)}") from error
         if not isinstance(module, torch.nn.Module):
             raise UserError(f"model.source: {self.options.source}() returned {type(module).__name__}, not a torch.nn.Module")
-        return module
+        return module.eval()
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
@@ -103,7 +103,6 @@ def _state_dictionary(saved: Any, path: Path) -> dict[str, torch.Tensor]:
 
 def check_example(module: torch.nn.Module, example: Sequence[torch.Tensor], source: str) -> None:
     """Runs one sample through the network. UserError with torch's reason where the data's shape is not what the network takes."""
-    module.eval()
     try:
         with torch.no_grad():
             module(*example)
