@@ -1,0 +1,171 @@
+"""Builds small .tflite files, operator by operator, and runs them: in LiteRT's reference kernels and as the C that is compiled from them."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from targets.cache import cache_folder
+from targets.microcontroller.compiler import compile_tflite
+
+TYPES = {name: getattr(schema.TensorType, name.upper()) for name in ("float32", "int8", "int16", "int32", "int64", "uint8", "bool")}
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+
+
+@dataclass
+class Builder:
+    """A model under construction. Tensors and operators are added in order; `write` gives the file."""
+
+    tensors: list = field(default_factory=list)
+    buffers: list = field(default_factory=lambda: [schema.BufferT()])
+    operators: list = field(default_factory=list)
+    codes: list = field(default_factory=list)
+    inputs: list = field(default_factory=list)
+    outputs: list = field(default_factory=list)
+
+    def tensor(self, shape, dtype="int8", scale=None, zero_point=0, data=None, name=None, axis=0):
+        """Adds a tensor and returns its index. `scale` may be a list, one a channel along `axis`."""
+        made = schema.TensorT()
+        made.name = f"tensor_{len(self.tensors)}" if name is None else name
+        made.shape, made.type, made.buffer = list(shape), TYPES[dtype], 0
+        if scale is not None:
+            made.quantization = schema.QuantizationParametersT()
+            made.quantization.scale = np.atleast_1d(np.float32(scale))
+            made.quantization.zeroPoint = np.broadcast_to(np.int64(zero_point), made.quantization.scale.shape)
+            made.quantization.quantizedDimension = axis
+        if data is not None:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(np.ascontiguousarray(data, dtype).tobytes(), np.uint8)
+            made.buffer = len(self.buffers)
+            self.buffers.append(buffer)
+        self.tensors.append(made)
+        return len(self.tensors) - 1
+
+    def constant(self, values, dtype="int32", **quantization):
+        """Adds a tensor with data."""
+        array = np.asarray(values, dtype)
+        return self.tensor(array.shape, dtype, data=array, **quantization)
+
+    def input(self, shape, scale=0.05, zero_point=3, dtype="int8", name=None):
+        """Adds an input of the model."""
+        self.inputs.append(self.tensor(shape, dtype, scale, zero_point, name=name))
+        return self.inputs[-1]
+
+    def operator(self, name, inputs, outputs, options=None, **values):
+        """Adds an operator; `options` names the schema's table, `values` its fields."""
+        code = schema.OperatorCodeT()
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1
+        made = schema.OperatorT()
+        made.opcodeIndex, made.inputs, made.outputs = len(self.codes), list(inputs), list(outputs)
+        if options:
+            made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            made.builtinOptions = getattr(schema, f"{options}T")()
+            for key, value in values.items():
+                assert hasattr(made.builtinOptions, key), key
+                setattr(made.builtinOptions, key, value)
+        self.codes.append(code)
+        self.operators.append(made)
+
+    def write(self, path: Path, outputs=None) -> Path:
+        """Writes the file; the last operator's outputs are the model's unless others are named."""
+        graph = schema.SubGraphT()
+        graph.tensors, graph.operators, graph.inputs = self.tensors, self.operators, self.inputs
+        graph.outputs = list(outputs or self.operators[-1].outputs)
+        model = schema.ModelT()
+        model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, self.codes, [graph], self.buffers
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        path.write_bytes(bytes(builder.Output()))
+        return path
+
+
+def reference(path: Path, samples: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    """The outputs for each sample (a list of inputs) of LiteRT's reference kernels."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        interpreter = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    results = []
+    for sample in samples:
+        for detail, values in zip(interpreter.get_input_details(), sample, strict=True):
+            interpreter.set_tensor(detail["index"], values)
+        interpreter.invoke()
+        results.append([interpreter.get_tensor(detail["index"]).copy() for detail in interpreter.get_output_details()])
+    return results
+
+
+def zig(*arguments: object) -> None:
+    """Runs zig's C compiler; its messages are the failure."""
+    cache = str(cache_folder("zig"))
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
+    command = [sys.executable, "-m", "ziglang", "cc", *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class Compiled:
+    """A .tflite compiled to C and that to a library of this machine."""
+
+    def __init__(self, path: Path, folder: Path, *flags: str):
+        self.artifact = compile_tflite(path, folder, "model")
+        library = folder / f"{path.stem}.so"
+        sources = [folder / name for name in self.artifact.details["sources"]]
+        zig(*STRICT, "-O1", "-fsanitize=undefined", "-fsanitize-trap=undefined", *flags, "-shared", "-fPIC", "-o", library, *sources)
+        self.library = ctypes.CDLL(str(library))
+
+    def run(self, samples: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+        """The outputs for each sample; fails where memory outside of arena and outputs is written, or an input."""
+        return [self._run(sample) for sample in samples]
+
+    def _run(self, sample):
+        given = [np.ascontiguousarray(values) for values in sample]
+        kept = [values.copy() for values in given]
+        outputs = [np.zeros(tensor.shape, tensor.dtype) for tensor in self.artifact.outputs]
+        size = self.artifact.details["arena_bytes"]
+        memory = np.full(size + 64, 0xA5, np.uint8)
+        start = 16 + -memory.ctypes.data % 16
+        self.library.model_run(_pointers(given), _pointers(outputs), ctypes.c_void_p(memory.ctypes.data + start))
+        assert np.all(memory[:start] == 0xA5)
+        assert np.all(memory[start + size :] == 0xA5)
+        assert all(np.array_equal(before, after) for before, after in zip(kept, given, strict=True))
+        return outputs
+
+
+def _pointers(arrays):
+    return (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
+
+
+def random_samples(path: Path, count: int = 3, seed: int = 0) -> list[list[np.ndarray]]:
+    """Samples over the whole range of each input's dtype."""
+    from targets.formats import tflite  # noqa: PLC0415  imported late, so that the builder serves the reader's own tests
+
+    generator = np.random.default_rng(seed)
+    inputs = tflite.read(path).inputs
+    return [[_random(generator, tensor) for tensor in inputs] for _ in range(count)]
+
+
+def _random(generator, tensor):
+    if tensor.dtype == "float32":
+        return generator.normal(0, 2, tensor.shape).astype(np.float32)
+    limits = np.iinfo(tensor.dtype)
+    return generator.integers(limits.min, limits.max + 1, tensor.shape).astype(tensor.dtype)
+
+
+def assert_exact(path: Path, folder: Path, count: int = 3) -> Compiled:
+    """The file's C gives the reference kernels' bytes."""
+    samples = random_samples(path, count)
+    compiled = Compiled(path, folder)
+    for expected, got in zip(reference(path, samples), compiled.run(samples), strict=True):
+        for want, have in zip(expected, got, strict=True):
+            assert want.dtype == have.dtype
+            np.testing.assert_array_equal(have, want)
+    return compiled
