@@ -32,10 +32,13 @@ def columns(rows: Sequence[Row], metric: str = "accuracy", original: float | Non
 
 
 def source(row: Row) -> str:
-    """Where a row's figures come from; a latency of another source is named."""
-    if row.latency_source and row.latency_source != row.source:
-        return f"{row.source}, latency {row.latency_source}"
-    return row.source
+    """Where a row's figures come from; a latency or energy of another source is named.
+
+    >>> source(Row("a.c", "c", "nano-33-ble", "emulated", latency_source="estimated", energy_source="estimated"))
+    'emulated, latency estimated, energy estimated'
+    """
+    others = [("latency", row.latency_source), ("energy", row.energy_source)]
+    return ", ".join([row.source, *(f"{figure} {word}" for figure, word in others if word and word != row.source)])
 
 
 def _names() -> list[Column]:

@@ -136,13 +136,15 @@ def _cell(row: Row, column: Column) -> str:
         inner = _badge(row.source, row.source if row.measured else "")
     elif column.key == "latency":
         inner += _latency_notes(row)
+    elif column.key == "energy" and row.energy_source not in (None, row.source):
+        inner += _element("span", escape(row.energy_source), kind="also")
     elif column.key == "target" and row.board and row.board != row.target:
         inner += _element("span", escape(row.board), kind="also")
     return f'<td class="{kind}" data-value="{"" if value is None else escape(value)}">{inner}</td>'
 
 
 def _latency_notes(row: Row) -> str:
-    notes = [row.latency_source] if row.latency_source != row.source else []
+    notes: list[str | None] = [row.latency_source] if row.latency_source != row.source else []
     if row.latency_p90_ms != row.latency_ms:
         notes.append(f"p90 {wording.milliseconds(row.latency_p90_ms)}")
     return "".join(_element("span", escape(note), kind="also") for note in notes if note)
@@ -182,7 +184,7 @@ def _layer(number: int, layer: dict[str, object], cost: Costs) -> str:
         _element("td", escape(layer.get("operator"))),
         _element("td", escape(cost.say(number)), kind="number"),
         _element("td", cost.share(number), kind="number"),
-        _element("td", f'<i style="width:{width:.1f}%"></i>', kind="bar"),
+        _element("td", f'<i style="width:{width:.1f}%"></i>' if width else "", kind="bar"),
     ]
     return _element("tr", *cells)
 

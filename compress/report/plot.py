@@ -55,7 +55,7 @@ class Box:
 
 def plot(report: Report) -> str | None:
     """The drawing; None where no row has both an accuracy and a latency."""
-    rows = [row for row in report.rows if row.accuracy is not None and row.latency_ms]
+    rows = [row for row in report.rows if row.accuracy is not None and row.latency_ms and _kind(row) in SHAPES]
     if not rows:
         return None
     x = latency_axis([row.latency_ms or 0 for row in rows])
@@ -148,7 +148,7 @@ def _free_place(x: float, y: float, width: float, taken: Sequence[Box]) -> Box:
 
 def _kind(row: Row) -> str:
     """The source that decides a point's shape: that of its latency."""
-    return row.latency_source if row.latency_source in SHAPES else "measured"
+    return row.latency_source or row.source
 
 
 def _fill(row: Row, colour: str) -> str:

@@ -91,7 +91,7 @@ def _show_line(console: Console, word: str, style: str, text: str) -> None:
 def _table(titles: Sequence[tuple[str, bool]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for title, number in titles:
-        table.add_column(Text(title), justify="right" if number else "left", overflow="fold", no_wrap=number)
+        table.add_column(_cell(title), justify="right" if number else "left", overflow="fold", no_wrap=number)
     return table
 
 
