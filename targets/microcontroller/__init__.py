@@ -1,1 +1,76 @@
-"""Microcontrollers: compiles to C, builds firmware, runs it."""
+"""Microcontrollers: compiles to C, builds firmware, runs it on an emulated core that counts."""
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from targets.base import Artifact, Batch, Measurement, Problem, RunOptions
+from targets.boards import Board
+from targets.errors import UserError
+from targets.microcontroller import cores
+
+PACKAGES = {"unicorn": "unicorn", "ziglang": "ziglang", "elftools": "pyelftools"}
+OPTIMIZATIONS = ("O3", "O2", "Os", "O1")
+
+
+@dataclass(frozen=True)
+class Microcontroller:
+    """C, or a `.tflite` compiled to it, on a core emulated instruction by instruction; nothing but packages from pip is needed.
+
+    Instructions are exact and the same each time; cycles come from them by the core's published timings, and the latency, an
+    estimate, from cycles at the board's clock. Setting `optimization`: the C compiler's level, O3 (default), O2, Os or O1.
+    """
+
+    board: Board
+    formats = ("c", "tflite")
+
+    def available(self) -> Problem | None:
+        """A core that can't be emulated, or a package that is missing from this Python environment."""
+        if self.board.core not in cores.names():
+            return Problem(f"{self.board.name}: core '{self.board.core}' can't be emulated", f"possible: {', '.join(cores.names())}")
+        missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
+        return Problem(f"{' and '.join(missing)} not installed", f"pip install {' '.join(missing)}") if missing else None
+
+    def choose(self, artifacts: Sequence[Artifact]) -> Sequence[Artifact]:
+        """The C sources if there are any, else the `.tflite` files, which are compiled to C here."""
+        sources = [artifact for artifact in artifacts if artifact.format == "c"]
+        return sources or [artifact for artifact in artifacts if artifact.format == "tflite"]
+
+    def check(self, artifact: Artifact) -> Sequence[Problem]:
+        """An operator or dtype that can't be compiled, or weights or arena too large for the board, by the first offender."""
+        from targets.microcontroller import fit  # noqa: PLC0415  the compiler, only once there is a file
+
+        return fit.problems(artifact, self.board)
+
+    def run(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
+        """Runs every sample for its outputs and counts one inference of the first; warm-up and repetitions don't matter here.
+
+        All samples run in the same C on this machine where they are many; the first ones are confirmed on the emulated core.
+        Raises UserError for samples or settings that don't fit and for a network that the board is too small for, ExportError for one
+        that can't be compiled, EdgepressError where the emulated core differs from this machine.
+        """
+        from targets import jobs  # noqa: PLC0415  numpy and the readers, only once there is a file
+        from targets.microcontroller.compiled import as_c  # noqa: PLC0415  likewise
+        from targets.microcontroller.measure import measure  # noqa: PLC0415  likewise
+
+        missing = self.available()
+        if missing is not None or self.board.core is None:
+            return Measurement.missing(str(missing))
+        if options.device is not None:
+            raise UserError(f"device: {self.board.name} is emulated and takes no device; leave '{options.device}' out")
+        level = jobs.settings(options, {"optimization": OPTIMIZATIONS})["optimization"]
+        found = self.check(artifact)
+        if found:
+            raise UserError(str(found[0]))
+        samples = _limited(batches, options.samples)
+        return measure(as_c(artifact), self.board, cores.load(self.board.core), samples, f"-{level}")
+
+
+def _limited(batches: Iterable[Batch], samples: int | None) -> Iterator[Batch]:
+    """Batches up to so many samples."""
+    left = samples
+    for batch in batches:
+        yield batch if left is None else tuple(values[:left] for values in batch)
+        left = None if left is None else left - len(batch[0])
+        if left is not None and left <= 0:
+            return

@@ -1,0 +1,39 @@
+"""What an emulator gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Block:
+    """Straight-line code as the emulator saw it: where, how often it ran, how often its last branch was not taken."""
+
+    address: int
+    size: int
+    executions: int
+    fallthroughs: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one inference executed, and the deepest stack that it used."""
+
+    blocks: tuple[Block, ...]
+    stack_bytes: int
+
+
+class Emulator(Protocol):
+    """A core with a firmware loaded; constructed with the core, the firmware and the board's RAM in bytes."""
+
+    @property
+    def version(self) -> str:
+        """Name and version of the software."""
+
+    def infer(self, inputs: Sequence[NDArray[Any]]) -> tuple[bytes, ...]:
+        """Runs one sample, an array for each input; the bytes of each output. EdgepressError when the core stops on a fault."""
+
+    def count(self, inputs: Sequence[NDArray[Any]]) -> tuple[tuple[bytes, ...], Counts]:
+        """The same, and what it took."""

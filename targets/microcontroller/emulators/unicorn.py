@@ -1,0 +1,146 @@
+"""Unicorn with native hooks: counting costs nothing beside the emulation itself."""
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import unicorn
+from numpy.typing import NDArray
+from unicorn import arm_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from targets.errors import EdgepressError
+from targets.microcontroller import toolchain
+from targets.microcontroller.cores import Core
+from targets.microcontroller.emulators.base import Block, Counts
+from targets.microcontroller.firmware import FLASH_ORIGIN, RAM_ORIGIN, Firmware
+
+PAGE = 0x1000
+RETURN = 0x3000_0000
+"""Where the firmware's entry returns to: a page of its own, at which the emulation ends."""
+PAINT = b"\xa5"
+"""Fills the stack before a run, so that what it touched can be told."""
+SYSTEM_CONTROL = 0xE000_E000
+
+
+class _Counter(ctypes.Structure):
+    """`Counter` of counter.c."""
+
+    _fields_ = (
+        ("base", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
+        ("executions", ctypes.c_void_p),
+        ("fallthroughs", ctypes.c_void_p),
+        ("sizes", ctypes.c_void_p),
+        ("outside", ctypes.c_uint64),
+        ("next", ctypes.c_uint64),
+        ("last", ctypes.c_uint64),
+        ("lowest_stack", ctypes.c_uint64),
+        ("read_register", ctypes.c_void_p),
+        ("stack_register", ctypes.c_int32),
+    )
+
+
+class Unicorn:
+    """A Cortex-M core (but for M55 and M85, whose MVE it lacks) with a firmware in flash."""
+
+    version = f"unicorn {unicorn.__version__}"
+
+    def __init__(self, core: Core, firmware: Firmware, ram_bytes: int) -> None:
+        self._firmware = firmware
+        self._stack_top = RAM_ORIGIN + ram_bytes // 8 * 8
+        self._stack_end = RAM_ORIGIN + firmware.static_ram_bytes
+        # UC_MODE_MCLASS would always give a Cortex-M33, whatever model is asked for.
+        self._engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+        self._engine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{core.model}"))
+        for origin, size in ((FLASH_ORIGIN, firmware.flash_bytes), (RAM_ORIGIN, ram_bytes), (RETURN, PAGE), (SYSTEM_CONTROL, PAGE)):
+            self._engine.mem_map(origin, -(-size // PAGE) * PAGE)
+        for address, content in firmware.segments:
+            self._engine.mem_write(address, content)
+
+    def infer(self, inputs: Sequence[NDArray[Any]]) -> tuple[bytes, ...]:
+        """Runs one sample, an array for each input; the bytes of each output. EdgepressError when the core stops on a fault."""
+        for i, values in enumerate(inputs):
+            self._write(f"input_{i}", np.ascontiguousarray(values).tobytes())
+        self._engine.reg_write(arm_const.UC_ARM_REG_SP, self._stack_top)
+        self._engine.reg_write(arm_const.UC_ARM_REG_LR, RETURN | 1)
+        try:
+            self._engine.emu_start(self._firmware.entry | 1, RETURN)
+        except unicorn.UcError as error:
+            raise EdgepressError(f"{self._firmware.path.name}: {self._place()}: the emulated core stopped: {error}") from None
+        return tuple(self._read(name) for name in self._outputs())
+
+    def count(self, inputs: Sequence[NDArray[Any]]) -> tuple[tuple[bytes, ...], Counts]:
+        """The same, and what it took."""
+        length = len(self._firmware.code)
+        executions, fallthroughs = np.zeros(length // 2 + 1, np.uint64), np.zeros(length // 2 + 1, np.uint64)
+        sizes = np.zeros(length // 2 + 1, np.uint32)
+        counter = _Counter(
+            base=FLASH_ORIGIN,
+            length=length,
+            executions=executions.ctypes.data,
+            fallthroughs=fallthroughs.ctypes.data,
+            sizes=sizes.ctypes.data,
+            lowest_stack=self._stack_top,
+            read_register=ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p),
+            stack_register=arm_const.UC_ARM_REG_SP,
+        )
+        self._engine.mem_write(self._stack_end, PAINT * (self._stack_top - self._stack_end))
+        hook = self._add_hook(counter)
+        try:
+            outputs = self.infer(inputs)
+        finally:
+            uclib.uc_hook_del(self._handle, hook)
+        blocks = tuple(
+            Block(FLASH_ORIGIN + 2 * int(i), int(sizes[i]), int(executions[i]), int(fallthroughs[i])) for i in executions.nonzero()[0]
+        )
+        return outputs, Counts(blocks, stack_bytes=self._stack_top - min(counter.lowest_stack, self._lowest_touched()))
+
+    @property
+    def _handle(self) -> ctypes.c_void_p:
+        """The engine as the C library takes it."""
+        handle: ctypes.c_void_p = self._engine._uch  # noqa: SLF001  Python's interface doesn't show it
+        return handle
+
+    def _add_hook(self, counter: _Counter) -> ctypes.c_size_t:
+        """Adds the native hook; Unicorn's own Python interface takes Python functions only."""
+        hook = ctypes.c_size_t()
+        function = ctypes.cast(_hooks().count_block, ctypes.c_void_p)
+        data = ctypes.c_void_p(ctypes.addressof(counter))
+        everywhere = (ctypes.c_uint64(1), ctypes.c_uint64(0))
+        failed = uclib.uc_hook_add(self._handle, ctypes.byref(hook), unicorn.UC_HOOK_BLOCK, function, data, *everywhere)
+        if failed:
+            raise EdgepressError(f"unicorn takes no hook: {unicorn.UcError(failed)}; install unicorn 2.1.4")
+        return hook
+
+    def _lowest_touched(self) -> int:
+        """The lowest address of the stack that no longer holds the paint: what a leaf wrote without a branch of its own."""
+        stack = bytes(self._engine.mem_read(self._stack_end, self._stack_top - self._stack_end))
+        return self._stack_end + len(stack) - len(stack.lstrip(PAINT))
+
+    def _outputs(self) -> list[str]:
+        names = [name for name in self._firmware.variables if name.startswith("output_")]
+        return sorted(names, key=lambda name: int(name.removeprefix("output_")))
+
+    def _write(self, name: str, content: bytes) -> None:
+        symbol = self._firmware.variables[name]
+        if len(content) != symbol.size:
+            raise EdgepressError(f"{self._firmware.path.name}: {name} takes {symbol.size} bytes, not {len(content)}")
+        self._engine.mem_write(symbol.address, content)
+
+    def _read(self, name: str) -> bytes:
+        symbol = self._firmware.variables[name]
+        return bytes(self._engine.mem_read(symbol.address, symbol.size))
+
+    def _place(self) -> str:
+        address = self._engine.reg_read(arm_const.UC_ARM_REG_PC)
+        return self._firmware.function_at(address) or f"address {address:#x}"
+
+
+@cache
+def _hooks() -> ctypes.CDLL:
+    source = Path(__file__).with_name("counter.c")
+    return ctypes.CDLL(str(toolchain.build("counter.so", toolchain.SHARED_LIBRARY, [source], (), ())))

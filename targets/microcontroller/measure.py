@@ -1,0 +1,112 @@
+"""One network on one emulated core: outputs of every sample, exact counts, estimated time, RAM and flash."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from targets.base import Array, Artifact, Batch, Latency, Measurement
+from targets.boards import Board
+from targets.errors import EdgepressError, UserError
+from targets.microcontroller import firmware, profile, toolchain
+from targets.microcontroller.cores import Core
+from targets.microcontroller.emulators import EMULATORS
+from targets.microcontroller.emulators.base import Counts, Emulator
+from targets.microcontroller.firmware import Firmware
+from targets.microcontroller.native import Native
+from targets.microcontroller.profile import Cost
+from targets.microcontroller.sources import Sources
+
+EMULATED_WHOLE = 32
+"""Up to so many samples all run on the emulated core."""
+CONFIRMED = 16
+"""Of more, so many do; the rest run in the same C built for this machine."""
+
+
+def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batch], optimization: str) -> Measurement:
+    """Runs every sample of an artifact of format `c` on this machine and some of them on the emulated core; counts the first one there.
+
+    Raises UserError where the network doesn't fit the board or there is no sample, EdgepressError where core and machine differ.
+    """
+    clock_hz, flash_bytes, ram_bytes = board.clock_hz, board.flash_bytes, board.ram_bytes
+    if clock_hz is None or flash_bytes is None or ram_bytes is None:
+        raise UserError(f"board {board.name}: a microcontroller board needs clock_hz, flash_bytes and ram_bytes; add them to its YAML file")
+    sources = Sources.of(artifact)
+    built = firmware.build(sources, core, flash_bytes, ram_bytes, optimization)
+    emulator: Emulator = EMULATORS.load(core.emulator)(core, built, ram_bytes)
+    outputs, kept = _native_outputs(artifact, batches)
+    samples = len(outputs[0])
+    emulated = kept if samples <= EMULATED_WHOLE else kept[:CONFIRMED]
+    counts = [_confirmed(emulator, artifact, kept, outputs, sample) for sample in range(len(emulated))]
+    costs = profile.by_function(core, built, counts[0])
+    total = sum(costs.values(), Cost())
+    ram = _ram(sources, built, max(count.stack_bytes for count in counts), ram_bytes)
+    flash = _flash(sources, built, flash_bytes)
+    latency_ms = total.cycles / clock_hz * 1000
+    return Measurement(
+        source="emulated",
+        runner=f"{emulator.version} {core.name}, {toolchain.compiler_name()} {optimization}",
+        outputs=outputs,
+        latency=Latency(latency_ms, latency_ms, 1, "estimated"),
+        instructions=total.instructions,
+        cycles=total.cycles,
+        ram_bytes=ram_bytes - ram["left"],
+        flash_bytes=flash_bytes - flash["left"],
+        energy_mj=None if board.power_w is None else board.power_w * latency_ms,
+        energy_source=None if board.power_w is None else "estimated",
+        layers=profile.layers(sources, costs, clock_hz),
+        notes=tuple(_notes(core, samples, len(emulated), total)),
+        details={"core": core.name, "samples": samples, "emulated_samples": len(emulated), "ram": ram, "flash": flash},
+    )
+
+
+def _native_outputs(artifact: Artifact, batches: Iterable[Batch]) -> tuple[tuple[Array, ...], list[Batch]]:
+    """Outputs of every sample by the same C on this machine, and the first samples by themselves."""
+    network = Native(artifact)
+    kept: list[Batch] = []
+    parts = []
+    for batch in batches:
+        parts.append(network(batch))
+        wanted = min(EMULATED_WHOLE - len(kept), len(batch[0]))
+        kept += [tuple(values[sample] for values in batch) for sample in range(wanted)]
+    if not kept:
+        raise UserError(f"{artifact.path}: there is no sample to run it on")
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True)), kept
+
+
+def _confirmed(emulator: Emulator, artifact: Artifact, kept: Sequence[Batch], outputs: Sequence[Array], sample: int) -> Counts:
+    """The counts of one sample, whose output bytes on the core must be this machine's."""
+    given, counts = emulator.count(kept[sample])
+    if given != tuple(output[sample].tobytes() for output in outputs):
+        raise EdgepressError(
+            f"{artifact.path}: sample {sample} gives other bytes on the emulated core than on this machine; report it with the file"
+        )
+    return counts
+
+
+def _ram(sources: Sources, built: Firmware, stack_bytes: int, available: int) -> dict[str, int]:
+    """Where RAM goes, in bytes: `other` is variables and alignment. UserError where the stack no longer fits."""
+    parts = {"arena": sources.arena_bytes, "inputs": sum(sources.input_bytes), "outputs": sum(sources.output_bytes)}
+    parts["other"] = built.static_ram_bytes - sum(parts.values())
+    parts["stack"] = stack_bytes
+    left = available - sum(parts.values())
+    if left < 0:
+        raise UserError(
+            f"{sources.folder}: with {stack_bytes:,} bytes of stack, {-left:,} bytes of RAM are missing; prune it or choose a larger board"
+        )
+    return {**parts, "left": left}
+
+
+def _flash(sources: Sources, built: Firmware, available: int) -> dict[str, int]:
+    """Where flash goes, in bytes: `code` is the network's own, `runtime` the compiler's helpers and the call of the network."""
+    code = sum(symbol.size for symbol in built.functions if symbol.name.startswith(f"{sources.name}_"))
+    parts = {"code": code, "runtime": len(built.code) - code, "constants": len(built.constants), "variables": len(built.data)}
+    return {**parts, "left": available - sum(parts.values())}
+
+
+def _notes(core: Core, samples: int, emulated: int, total: Cost) -> Iterable[str]:
+    yield f"latency: cycles at the board's clock; cycles: instructions counted, at the timings of {core.sources['cycles']}; {core.caveat}"
+    yield "RAM and flash: the network's own (arena, inputs, outputs, stack; code and constants), without start-up code and drivers"
+    if emulated < samples:
+        yield f"outputs: the same C on this machine; the first {emulated} of {samples} samples gave the same bytes on the emulated core"
+    if total.unknown:
+        yield f"{total.unknown:,} of {total.instructions:,} instructions are not in the timing table and count as one cycle each"

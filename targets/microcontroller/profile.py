@@ -1,0 +1,69 @@
+"""From how often each block of code ran to instructions and cycles, for each function and each layer."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from targets.base import Layer
+from targets.microcontroller.cores import Core
+from targets.microcontroller.decoders import DECODERS
+from targets.microcontroller.decoders.base import Decoder
+from targets.microcontroller.emulators.base import Block, Counts
+from targets.microcontroller.firmware import FLASH_ORIGIN, Firmware
+from targets.microcontroller.sources import LayerCode, Sources
+from targets.microcontroller.timing import TIMINGS
+from targets.microcontroller.timing.base import Timing
+
+RUNTIME = "runtime"
+"""The row for what no layer owns: the calls of the layers, and the compiler's helpers (memcpy, 64-bit arithmetic, …)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Instructions executed, cycles by the core's published timings, and the instructions among them that the decoder doesn't know."""
+
+    instructions: int = 0
+    cycles: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.instructions + other.instructions, self.cycles + other.cycles, self.unknown + other.unknown)
+
+
+def by_function(core: Core, firmware: Firmware, counts: Counts) -> dict[str, Cost]:
+    """The cost of one inference, for each function that ran."""
+    decoder: Decoder = DECODERS.load(core.decoder)()
+    timing: Timing = TIMINGS.load(core.timing)(core.cycles)
+    costs: defaultdict[str, Cost] = defaultdict(Cost)
+    for block in counts.blocks:
+        costs[firmware.function_at(block.address) or RUNTIME] += _cost(block, firmware, decoder, timing)
+    return dict(costs)
+
+
+def _cost(block: Block, firmware: Firmware, decoder: Decoder, timing: Timing) -> Cost:
+    start = block.address - FLASH_ORIGIN
+    instructions = decoder.block(firmware.code[start : start + block.size])
+    unknown = sum(instruction.operation == "unknown" for instruction in instructions)
+    cycles = timing.cycles(instructions, block.executions, block.fallthroughs)
+    return Cost(len(instructions) * block.executions, cycles, unknown * block.executions)
+
+
+def layers(sources: Sources, costs: Mapping[str, Cost], clock_hz: int) -> tuple[Layer, ...]:
+    """A row for each layer, in the order in which they run, and one for the runtime; their sums are the whole inference's."""
+    owned = {layer.function for layer in sources.layers}
+    rows = [_row(layer, costs.get(layer.function or "", Cost()), clock_hz) for layer in sources.layers]
+    rest = sum((cost for function, cost in costs.items() if function not in owned), Cost())
+    return (*rows, _row(LayerCode(None, RUNTIME, "RUNTIME", None, None, None), rest, clock_hz))
+
+
+def _row(layer: LayerCode, cost: Cost, clock_hz: int) -> Layer:
+    return Layer(
+        name=layer.name,
+        operator=layer.operator,
+        macs=layer.macs,
+        latency_ms=cost.cycles / clock_hz * 1000,
+        instructions=cost.instructions,
+        cycles=cost.cycles,
+        ram_bytes=layer.ram_bytes,
+        flash_bytes=layer.flash_bytes,
+    )
