@@ -185,6 +185,13 @@ def test_without_accuracy_or_latency_there_is_no_plot():
     assert plot.plot(report(rows=[Row("a", "tflite", "host", "measured", latency_ms=1.0)])) is None
 
 
+def test_no_axis_promises_more_than_all_samples_right():
+    rows = [Row("a", "tflite", "host", "measured", 0.999, latency_ms=1.0)]
+    labels = [text.text for text in drawn(report(rows=rows, before=ModelFacts(1, 1, 1.0))).iter("text")]
+    assert "100.0 %" in labels
+    assert "100.1 %" not in labels
+
+
 @given(st.lists(st.tuples(st.floats(1e-4, 1e5), st.floats(0, 1)), min_size=1, max_size=12))
 def test_points_and_labels_stay_inside_the_drawing(values):
     rows = [Row("a", "tflite", "raspberry-pi-4", "measured", y, latency_ms=x, latency_source="measured") for x, y in values]

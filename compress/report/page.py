@@ -145,7 +145,7 @@ def _cell(row: Row, column: Column) -> str:
 
 def _latency_notes(row: Row) -> str:
     notes: list[str | None] = [row.latency_source] if row.latency_source != row.source else []
-    if row.latency_p90_ms != row.latency_ms:
+    if row.latency_p90_ms not in (None, row.latency_ms):
         notes.append(f"p90 {wording.milliseconds(row.latency_p90_ms)}")
     return "".join(_element("span", escape(note), kind="also") for note in notes if note)
 

@@ -60,7 +60,9 @@ def plot(report: Report) -> str | None:
         return None
     x = latency_axis([row.latency_ms or 0 for row in rows])
     values = [row.accuracy for row in rows if row.accuracy is not None]
-    y = value_axis(values if report.before.accuracy is None else [*values, report.before.accuracy])
+    if report.before.accuracy is not None:
+        values.append(report.before.accuracy)
+    y = value_axis(values, 1.0 if report.metric == "accuracy" else None)
     parts = [*_grid(x, y, report.metric), *_original(report, y), *_points(rows, x, y, report.metric), *_key(rows)]
     name = escape(f"{wording.one_line(report.metric)} against latency of {len(rows)} files and targets")
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name}">{"".join(parts)}</svg>'
@@ -76,14 +78,16 @@ def latency_axis(latencies: Sequence[float]) -> Axis:
     return Axis(low, high, LEFT, WIDTH - RIGHT, tuple(ticks), math.log10)
 
 
-def value_axis(values: Sequence[float]) -> Axis:
-    """A linear axis around the values, marked at round numbers."""
+def value_axis(values: Sequence[float], highest: float | None = None) -> Axis:
+    """A linear axis around the values, marked at round numbers; it ends at `highest`, if no value can be above."""
     spread = max(max(values) - min(values), 0.01 * max(abs(max(values)), 1e-9))
     rough = spread / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first = math.floor((min(values) - 0.15 * spread) / step)
     last = math.ceil((max(values) + 0.15 * spread) / step)
+    if highest is not None:
+        last = min(last, round(highest / step))
     return Axis(first * step, last * step, HEIGHT - BOTTOM, TOP, tuple(i * step for i in range(first, last + 1)))
 
 
