@@ -95,41 +95,51 @@ def distance(vertical: Axis, horizontal: Axis, depth: int, channels: int) -> int
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Weights [out, inputs] int8 and, for each output channel, the folded bias and the requantization (int32, int32, int8 [out])."""
+    """Weights int8 [out, inputs], the bias int32 [out] with the input's zero point folded in, and a bound on each channel's sums."""
 
     values: NDArray[np.int8]
     bias: NDArray[np.int32]
-    multiplier: NDArray[np.int32]
-    shift: NDArray[np.int8]
-
-    def constants(self) -> tuple[Constant, ...]:
-        """The arrays that every portable kernel of this family takes."""
-        return Constant("weights", self.values), *self.requantization()
-
-    def requantization(self) -> tuple[Constant, ...]:
-        """What turns sums into outputs."""
-        return Constant("bias", self.bias), Constant("multiplier", self.multiplier), Constant("shift", self.shift)
+    largest: NDArray[np.int64]
 
 
-def fold(node: Node, values: Array, scale: NDArray[np.float64], bias_position: int = 2) -> Weights:
-    """Weights [out, inputs] with the bias of `node`, into which the input's zero point is folded.
-
-    `scale` [out] is input scale * weight scale / output scale. Refuses where a sum could leave 32 bits.
-    """
+def fold(node: Node, values: Array, bias_position: int = 2) -> Weights:
+    """Weights [out, inputs] with the bias of `node`. Refuses where a sum could leave 32 bits."""
     weights = np.ascontiguousarray(values, np.int8)
-    sums = weights.astype(np.int64).sum(axis=1)
+    wide = weights.astype(np.int64)
     bias = np.zeros(len(weights), np.int64)
     if node.has(bias_position):
         stored = node.constant(bias_position, "bias")
         if stored.dtype != np.int32 or stored.size != len(weights):
             raise node.refuse(f"its bias is {stored.dtype} {list(stored.shape)}", f"export it as int32 [{len(weights)}]")
         bias = stored.ravel().astype(np.int64)
-    _, zero_point = node.scale(node.input(0))
-    folded = bias - zero_point * sums
-    largest = np.abs(weights.astype(np.int64)).sum(axis=1) * 255 + np.abs(bias)
-    if np.any(np.maximum(largest, np.abs(folded)) >= 2**31):
+    folded = bias - node.scale(node.input(0))[1] * wide.sum(axis=1)
+    largest = np.maximum(np.abs(wide).sum(axis=1) * 255 + np.abs(bias), np.abs(folded))
+    if np.any(largest >= 2**31):
         raise node.refuse("its sums may leave 32 bits", "use fewer weights for each output, or check the bias's scale")
-    return Weights(weights, folded.astype(np.int32), *fixed_point.multipliers(scale))
+    return Weights(weights, folded.astype(np.int32), largest)
+
+
+@dataclass(frozen=True, eq=False)
+class Requantization:
+    """What turns a channel's sum into an output: int32 and int8 [out]. `small` says that every sum allows the kernels' short way."""
+
+    multiplier: NDArray[np.int32]
+    shift: NDArray[np.int8]
+    small: bool
+
+    def constants(self) -> tuple[Constant, ...]:
+        """The arrays that the kernels take."""
+        return Constant("multiplier", self.multiplier), Constant("shift", self.shift)
+
+
+def requantization(node: Node, weights: Weights, weight_axis: int) -> Requantization:
+    """From sums of input * weight, with scales along `weight_axis`, to the output."""
+    scales = node.scale(node.input(0))[0] * node.weight_scales(node.input(1), weight_axis) / node.scale(node.output())[0]
+    multiplier, shift = fixed_point.multipliers(scales)
+    tiny = (multiplier == 0) | (shift > 30)
+    if np.all(weights.largest < 2**30):  # then such a channel's outputs are all the zero point
+        multiplier, shift = np.where(tiny, 0, multiplier).astype(np.int32), np.where(tiny, 1, shift).astype(np.int8)
+    return Requantization(multiplier, shift, bool(np.all(weights.largest < 2**30) and np.all((shift >= 1) & (shift <= 30))))
 
 
 def clamp(node: Node, activation: Activation, output: Tensor) -> dict[str, int]:

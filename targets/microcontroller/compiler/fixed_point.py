@@ -69,4 +69,34 @@ def quantize(value: float, scale: float, zero_point: int) -> int:
 
 def round_half_away(value: float) -> int:
     """The nearest whole number, the one further from zero where two are as near."""
-    return int(math.copysign(math.floor(abs(value) + 0.5), value))
+    whole = math.trunc(value)
+    return whole + int(math.copysign(1, value)) if abs(value - whole) >= 0.5 else whole
+
+
+def exact_multiplier(scale: float, largest: int, lowest: int, highest: int) -> tuple[int, int]:
+    """(multiplier, shift) with which (sum * multiplier + half) >> shift is round(double(sum) * scale), half away from zero.
+
+    The two agree on every sum up to `largest` in magnitude wherever the result lies in [lowest, highest] or would be clamped to it; the
+    product stays within 63 bits. Both are steps that only rise, so it is enough that each step is at the same sum. ValueError where no
+    multiplier of that width does it.
+    """
+    if scale == 0.0:
+        return 0, 1
+    shift = 62 - largest.bit_length() - math.frexp(scale)[1]
+    if not 1 <= shift <= 62:
+        raise ValueError(f"scale {scale} is out of range")
+    steps = [(first, value) for value in range(lowest + 1, highest + 1) if abs(first := _first_sum(scale, value)) < largest]
+    nearest = math.floor(math.ldexp(scale, shift))
+    half = 1 << (shift - 1)
+    for multiplier in (nearest + 1, nearest, *range(nearest + 2, nearest + 5)):
+        if all((at * multiplier + half) >> shift == value > ((at - 1) * multiplier + half) >> shift for at, value in steps):
+            return multiplier, shift
+    raise ValueError(f"scale {scale} has no exact multiplier")
+
+
+def _first_sum(scale: float, value: int) -> int:
+    """The smallest sum for which round(double(sum) * scale) reaches `value`."""
+    at = math.floor((value - 0.5) / scale) - 2
+    while round_half_away(at * scale) < value:
+        at += 1
+    return at

@@ -50,7 +50,9 @@ def structure(kind: str, **values: int) -> str:
 
 def literal(value: int) -> str:
     """A whole number as a C constant expression; the lowest int32 has no literal of its own."""
-    return "(-2147483647 - 1)" if value == -(2**31) else str(int(value))
+    if value == -(2**31):
+        return "(-2147483647 - 1)"
+    return f"INT64_C({value})" if abs(value) >= 2**31 else str(int(value))
 
 
 def declaration(constant: Constant, prefix: str) -> str:

@@ -9,8 +9,13 @@ typedef struct {
     int32_t input_height, input_width, input_channels;
     int32_t output_height, output_width, output_channels;
     int32_t kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width, pad_top, pad_left;
-    int32_t input_zero_point, output_zero_point, lowest, highest;
+    int32_t input_zero_point, output_zero_point, lowest, highest, small;
 } ep_conv_t;
+
+EP_INLINE int8_t ep_conv_output(const ep_conv_t s, int32_t sum, int32_t multiplier, int32_t shift) {
+    const int32_t scaled = s.small ? ep_requantize_small(sum, multiplier, shift) : ep_requantize(sum, multiplier, shift);
+    return (int8_t)ep_clamp(scaled + s.output_zero_point, s.lowest, s.highest);
+}
 
 /* The input under the kernel at one output position, [height][width][in]. */
 EP_INLINE void ep_patch(const ep_conv_t s, const int8_t *input, int32_t top, int32_t left, int8_t *patch) {
@@ -47,8 +52,7 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int8_t *wei
                     sum += scratch[i] * w[i];
                 }
                 w += size;
-                sum = ep_requantize(sum, multiplier[channel], shift[channel]) + s.output_zero_point;
-                *output++ = (int8_t)ep_clamp(sum, s.lowest, s.highest);
+                *output++ = ep_conv_output(s, sum, multiplier[channel], shift[channel]);
             }
         }
     }

@@ -36,8 +36,7 @@ EP_INLINE void ep_depthwise(const ep_conv_t s, const int8_t *input, const int8_t
                         sum += row[kx * s.dilation_width] * *w++;
                     }
                 }
-                sum = ep_requantize(sum, multiplier[channel], shift[channel]) + s.output_zero_point;
-                *out = (int8_t)ep_clamp(sum, s.lowest, s.highest);
+                *out = ep_conv_output(s, sum, multiplier[channel], shift[channel]);
                 out += s.output_channels;
             }
         }

@@ -9,8 +9,14 @@ typedef struct {
     int32_t output_zero_point, lowest, highest;
 } ep_fully_connected_t;
 
+/* sum * multiplier / 2^shift, rounded half up; 1 <= shift <= 62 and the product has at most 63 bits. */
+EP_INLINE int32_t ep_requantize_wide(int32_t sum, int64_t multiplier, int32_t shift) {
+    const int64_t result = (sum * multiplier + ((int64_t)1 << (shift - 1))) >> shift;
+    return result > INT16_MAX ? INT16_MAX : result < INT16_MIN ? INT16_MIN : (int32_t)result;
+}
+
 EP_INLINE void ep_fully_connected(const ep_fully_connected_t s, const int8_t *input, const int8_t *weights, const int32_t *bias,
-                                  const int32_t *multiplier, const int8_t *shift, int8_t *output) {
+                                  const int64_t *multiplier, const int8_t *shift, int8_t *output) {
     for (int32_t row = 0; row < s.rows; row++) {
         const int8_t *w = weights;
         for (int32_t channel = 0; channel < s.outputs; channel++) {
@@ -19,7 +25,7 @@ EP_INLINE void ep_fully_connected(const ep_fully_connected_t s, const int8_t *in
                 sum += input[i] * w[i];
             }
             w += s.inputs;
-            sum = ep_requantize(sum, multiplier[channel], shift[channel]) + s.output_zero_point;
+            sum = ep_requantize_wide(sum, multiplier[channel], shift[channel]) + s.output_zero_point;
             *output++ = (int8_t)ep_clamp(sum, s.lowest, s.highest);
         }
         input += s.inputs;

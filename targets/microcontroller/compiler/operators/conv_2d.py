@@ -2,7 +2,7 @@
 
 from targets.formats.tflite_options import Conv2DOptions
 from targets.microcontroller.compiler import convolution
-from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
 
@@ -28,8 +28,8 @@ class Conv2d:
         columns = convolution.Window(kernel_width, options.stride_w, options.dilation_w)
         vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
         horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
-        scale = node.scale(source)[0] * node.weight_scales(weights, 0) / node.scale(output)[0]
-        folded = convolution.fold(node, node.constant(1, "weights").reshape(channels, -1), scale)
+        folded = convolution.fold(node, node.constant(1, "weights").reshape(channels, -1))
+        requantization = convolution.requantization(node, folded, 0)
         shape = structure(
             "ep_conv_t",
             **convolution.window(vertical, horizontal),
@@ -38,11 +38,12 @@ class Conv2d:
             output_channels=channels,
             input_zero_point=node.scale(source)[1],
             **convolution.clamp(node, options.activation, output),
+            small=requantization.small,
         )
         return Layer(
             body=f"ep_conv({shape},\n            x0, weights, bias, multiplier, shift, scratch, y0);",
             headers=("edgepress_conv.h",),
-            constants=folded.constants(),
+            constants=(Constant("weights", folded.values), Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * folded.values.shape[1],
             scratch_bytes=folded.values.shape[1],
             in_place={0: convolution.distance(vertical, horizontal, depth, channels)},

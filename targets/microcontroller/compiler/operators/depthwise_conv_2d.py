@@ -2,7 +2,7 @@
 
 from targets.formats.tflite_options import DepthwiseConv2DOptions
 from targets.microcontroller.compiler import convolution
-from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
 
@@ -26,8 +26,8 @@ class DepthwiseConv2d:
         columns = convolution.Window(kernel_width, options.stride_w, options.dilation_w)
         vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
         horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
-        scale = node.scale(source)[0] * node.weight_scales(weights, 3) / node.scale(output)[0]
-        folded = convolution.fold(node, node.constant(1, "weights").reshape(-1, channels).T, scale)
+        folded = convolution.fold(node, node.constant(1, "weights").reshape(-1, channels).T)
+        requantization = convolution.requantization(node, folded, 3)
         shape = structure(
             "ep_conv_t",
             **convolution.window(vertical, horizontal),
@@ -36,11 +36,12 @@ class DepthwiseConv2d:
             output_channels=channels,
             input_zero_point=node.scale(source)[1],
             **convolution.clamp(node, options.activation, output),
+            small=requantization.small,
         )
         return Layer(
             body=f"ep_depthwise({shape},\n        x0, weights, bias, multiplier, shift, scratch, y0);",
             headers=("edgepress_depthwise.h",),
-            constants=folded.constants(),
+            constants=(Constant("weights", folded.values), Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * kernel_height * kernel_width,
             scratch_bytes=vertical.padded * horizontal.padded,
             in_place={0: 0} if source.shape == output.shape else {},
