@@ -1,0 +1,68 @@
+"""Operators that work element by element, and those that nothing is known of."""
+
+from typing import Any
+
+import torch
+
+from compress.pruning.analysis import Call, operator
+from compress.pruning.labels import Classes, Labels, pinned
+
+TRANSPARENT = frozenset({"dropout", "alpha_dropout", "feature_dropout", "contiguous", "clone", "detach", "alias", "to", "_to_copy"})
+"""Operators that keep every element in its place and that torch does not tag as pointwise."""
+
+
+def spread_or_keep(call: Call) -> Any:
+    """Labels of a pointwise operator's result, or pinned ones after all its operands were pinned."""
+    if operator(call.node) in TRANSPARENT:
+        return call.labels(next(iter(call.operands)))
+    if torch.Tag.pointwise in getattr(call.node.target, "tags", ()) and isinstance(call.result, torch.Tensor):
+        return combine(call.classes, _operands(call), call.result.shape)
+    return keep_all(call, f"operator {operator(call.node)} is not followed")
+
+
+def keep_all(call: Call, reason: str) -> Any:
+    """Pins everything that reaches an operator."""
+    for labels in _operands(call):
+        call.keep(labels, reason)
+    if isinstance(call.result, torch.Tensor):
+        return pinned(call.result.shape)
+    return tuple(pinned(each.shape) if isinstance(each, torch.Tensor) else None for each in call.result)
+
+
+def combine(classes: Classes, operands: list[Labels], shape: torch.Size) -> Labels:
+    """Ties operands that broadcast to `shape` and gives the result's labels.
+
+    An operand that stays, and is repeated along the axis in which another's channels lie, ties nothing: it has one element for all.
+    """
+    broadcast = [labels.expand(shape) for labels in operands]
+    counted = [
+        wide
+        for wide, labels in zip(broadcast, operands, strict=True)
+        if not (_stays(classes, labels) and any(classes.varies(other, axis) for axis in _repeated(labels, shape) for other in broadcast))
+    ]
+    first, *others = counted or broadcast
+    for other in others:
+        classes.tie(first, other)
+    return max(counted or broadcast, key=lambda labels: sum(stride != 0 for stride in labels.stride()))
+
+
+def _operands(call: Call) -> list[Labels]:
+    found: list[Labels] = []
+    for name, value in call.values.items():
+        operand = call.operands[name]
+        if isinstance(value, torch.Tensor):
+            found.append(call.analysis.of(operand, value))
+        elif isinstance(value, tuple | list):
+            pairs = zip(operand if isinstance(operand, tuple | list) else [operand] * len(value), value, strict=True)
+            found += [call.analysis.of(each, tensor) for each, tensor in pairs if isinstance(tensor, torch.Tensor)]
+    return found
+
+
+def _stays(classes: Classes, labels: Labels) -> bool:
+    return not bool((classes.find(labels) != 0).any())
+
+
+def _repeated(labels: Labels, shape: torch.Size) -> list[int]:
+    """Axes of `shape` along which a tensor of fewer or shorter axes is repeated."""
+    missing = len(shape) - labels.ndim
+    return [axis for axis, size in enumerate(shape) if size > 1 and (axis < missing or labels.shape[axis - missing] == 1)]
