@@ -1,0 +1,88 @@
+"""BatchNorm of inference mode, folded into the layer before it (Jacob et al. 2018, section 3.2) or made a layer of its own."""
+
+import torch
+from torch import fx
+
+from compress.lowering.nodes import add_constant, argument, constant, is_constant, operator_name, rank, set_constant
+
+CHANNEL_AXIS = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "linear": 0}
+"""Layers that a BatchNorm folds into, with the axis of their weights that counts output channels."""
+
+
+def fold(graph: fx.GraphModule) -> list[str]:
+    """Folds every BatchNorm of the graph, in place, and gives the names of their nodes.
+
+    A BatchNorm whose input comes from a layer that nobody else reads changes that layer's weights. Any other one becomes
+    a 1x1 convolution of each channel by itself (images) or a multiplication and an addition. The network's function stays the
+    same up to float32 rounding.
+    """
+    nodes = [node for node in graph.graph.nodes if operator_name(node) == "batch_norm"]
+    for node in nodes:
+        layer = node.args[0]
+        scale, shift = _scale_and_shift(graph, node)
+        if _folds_into(layer, node):
+            _fold_into(graph, layer, scale, shift)
+            replacement = layer
+        else:
+            with graph.graph.inserting_before(node):
+                replacement = _stand_alone(graph, node, scale, shift)
+            replacement.meta = dict(node.meta)
+        node.replace_all_uses_with(replacement)
+        graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return [node.name for node in nodes]
+
+
+def _scale_and_shift(graph: fx.GraphModule, node: fx.Node) -> tuple[torch.Tensor, torch.Tensor]:
+    mean, variance = (constant(graph, argument(node, name)).double() for name in ("running_mean", "running_var"))
+    weight, bias = (argument(node, name) for name in ("weight", "bias"))
+    epsilon = argument(node, "eps")
+    scale = torch.rsqrt(variance + (epsilon if isinstance(epsilon, float) else 0.0))
+    if weight is not None:
+        scale = scale * constant(graph, weight).double()
+    shift = -mean * scale
+    if bias is not None:
+        shift = shift + constant(graph, bias).double()
+    return scale, shift
+
+
+def _folds_into(layer: object, norm: fx.Node) -> bool:
+    if not isinstance(layer, fx.Node) or operator_name(layer) not in CHANNEL_AXIS or list(layer.users) != [norm]:
+        return False
+    constants = [layer.args[1], argument(layer, "bias")]
+    # a weight that two layers share can't take the BatchNorm of one
+    readers = [node for node in norm.graph.nodes if node.op == "get_attr" and node.target == getattr(layer.args[1], "target", None)]
+    return all(value is None or is_constant(value) for value in constants) and len(readers) == 1 and len(readers[0].users) == 1
+
+
+def _fold_into(graph: fx.GraphModule, layer: fx.Node, scale: torch.Tensor, shift: torch.Tensor) -> None:
+    weight_node, bias_node = layer.args[1], argument(layer, "bias")
+    weight = constant(graph, weight_node).double()
+    if bias_node is not None:
+        shift = shift + constant(graph, bias_node).double() * scale
+    by_channel = [1] * weight.dim()
+    by_channel[CHANNEL_AXIS[operator_name(layer)]] = -1
+    name = str(getattr(weight_node, "target", ""))
+    set_constant(graph, name, (weight * scale.reshape(by_channel)).float())
+    bias_name = str(bias_node.target) if isinstance(bias_node, fx.Node) else f"{name.rpartition('.')[0] or layer.name}.bias"
+    with graph.graph.inserting_before(layer):
+        bias = add_constant(graph, bias_name, shift.float())
+    layer.args = (layer.args[0], weight_node, bias, *layer.args[3:])
+    layer.kwargs = {key: value for key, value in layer.kwargs.items() if key not in ("weight", "bias")}
+
+
+def _stand_alone(graph: fx.GraphModule, node: fx.Node, scale: torch.Tensor, shift: torch.Tensor) -> fx.Node:
+    channels = len(scale)
+    name = str(argument(node, "running_mean")).replace("_running_mean", "") or node.name
+    if rank(node) == 4:
+        weight = add_constant(graph, f"{name}_folded.weight", scale.float().reshape(channels, 1, 1, 1))
+        bias = add_constant(graph, f"{name}_folded.bias", shift.float())
+        arguments = (node.args[0], weight, bias, [1, 1], [0, 0], [1, 1], channels)
+        return graph.graph.call_function(torch.ops.aten.conv2d.default, arguments)
+    by_channel = (1, channels, *([1] * (rank(node) - 2)))
+    factor = add_constant(graph, f"{name}_folded.scale", scale.float().reshape(by_channel))
+    term = add_constant(graph, f"{name}_folded.shift", shift.float().reshape(by_channel))
+    scaled = graph.graph.call_function(torch.ops.aten.mul.Tensor, (node.args[0], factor))
+    scaled.meta = dict(node.meta)
+    return graph.graph.call_function(torch.ops.aten.add.Tensor, (scaled, term))

@@ -1,0 +1,45 @@
+"""Names in a TFLite file: tensors are called after the layers that make them, inputs as the network calls them."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from compress.lowering.flatbuffer import text
+
+
+def rename(file: Any, inputs: Sequence[str], outputs: Sequence[str], weighted: Collection[str]) -> None:
+    """Renames the tensors of a `ModelT` in place: `inputs` and `outputs` are their names, `weighted` the layers that have weights.
+
+    A fused operator is called after the layer with weights in it.
+
+    litert-torch joins what was fused with ";;" and adds a number: `stem.2;;stem.0.0;1` becomes `stem.0.0`.
+    """
+    graph = file.subgraphs[0]
+    used: Counter[str] = Counter()
+    named: set[int] = set()
+    for index, name in [*zip(graph.inputs, inputs, strict=True), *zip(graph.outputs, outputs, strict=True)]:
+        if index not in named:
+            graph.tensors[index].name = _unique(name, used)
+            named.add(index)
+    for operator in graph.operators:
+        for index in set(operator.outputs) - named:
+            graph.tensors[index].name = _unique(_layer(text(graph.tensors[index].name), weighted), used)
+            named.add(index)
+    for index, tensor in enumerate(graph.tensors):
+        if index not in named:
+            tensor.name = _unique(_layer(text(tensor.name), weighted) + "/constant", used)
+    for signature in file.signatureDefs or []:
+        for entry, name in zip(signature.inputs, inputs, strict=True):
+            entry.name = name
+
+
+def _layer(joined: str, weighted: Collection[str]) -> str:
+    parts = [part for part in joined.replace("serving_default_", "").split(";") if part and not part.isdigit()]
+    if not parts:
+        return "layer"
+    return next((part for part in parts if part in weighted), parts[-1])
+
+
+def _unique(name: str, used: Counter[str]) -> str:
+    used[name] += 1
+    return name if used[name] == 1 else _unique(f"{name}_{used[name]}", used)

@@ -1,0 +1,68 @@
+"""What TFLite's int8 specification asks of each operator (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
+
+To support an operator, give it a row here. Families:
+
+- weighted: input 0 times constant weights (symmetric, a scale for each output channel) plus an int32 bias; the output has its own scale;
+- free: every input and the output have a scale of their own;
+- shared: input and output hold the same numbers or a choice or mean of them, so they have one scale;
+- fixed: the output's scale is written in the specification;
+- activation: fused into the operator before it where that has no other reader, free otherwise.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import fx
+
+from compress.lowering.nodes import argument, operator_name
+
+Family = Literal["weighted", "free", "shared", "fixed", "activation"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one operator is quantized. `lowest` and `levels` give a fixed output's range: real = lowest + k * span / 256 for int8."""
+
+    family: Family
+    channel_axis: int | None = None
+    lowest: float = 0.0
+    highest: float = 0.0
+    fuses: bool = False
+    """Whether an activation after it is computed by the same kernel."""
+
+
+RULES: dict[str, Rule] = {
+    "conv1d": Rule("weighted", channel_axis=0, fuses=True),
+    "conv2d": Rule("weighted", channel_axis=0, fuses=True),
+    "linear": Rule("weighted", channel_axis=0, fuses=True),
+    "add": Rule("free", fuses=True),
+    "sub": Rule("free", fuses=True),
+    "mul": Rule("free", fuses=True),
+    "mean": Rule("free"),
+    "leaky_relu": Rule("free"),
+    "hardswish": Rule("free"),
+    "relu": Rule("activation"),
+    "relu6": Rule("activation"),
+    "hardtanh": Rule("activation"),
+    "clamp": Rule("activation"),
+    "softmax": Rule("fixed", lowest=0.0, highest=1.0),
+    "sigmoid": Rule("fixed", lowest=0.0, highest=1.0),
+    "tanh": Rule("fixed", lowest=-1.0, highest=1.0),
+    **dict.fromkeys(
+        [
+            *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "pad", "cat"),
+            *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "slice", "select"),
+            *("split", "split_with_sizes", "chunk", "getitem", "contiguous", "clone", "alias", "expand", "dropout", "identity"),
+            *("upsample_nearest2d", "upsample_bilinear2d", "pixel_shuffle"),
+        ],
+        Rule("shared"),
+    ),
+}
+
+
+def rule(node: fx.Node) -> Rule | None:
+    """The rule of a node's operator; None where it has none, or where the call is one that has no integer kernel."""
+    found = RULES.get(operator_name(node))
+    if found is not None and operator_name(node) == "pad" and argument(node, "mode") != "constant":
+        return None
+    return found

@@ -1,0 +1,76 @@
+"""Which layers compute with integers: the pass's scheme, changed by an ordered list of rules."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import fx
+
+from compress.lowering.nodes import is_float, operator_name
+from compress.model import layer_name
+from compress.quantization.operators import RULES, rule
+from targets.errors import UserError, did_you_mean
+
+LayerScheme = Literal["int8", "float"]
+
+
+@dataclass(frozen=True)
+class Override:
+    """A rule for layers: `match` is a regular expression for a layer's whole name, `operator` an ATen operator (`conv2d`); at least one.
+
+    Where both are given, both must fit.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    scheme: LayerScheme
+    match: str | None = None
+    operator: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scheme not in ("int8", "float"):
+            raise UserError(f"quantize: overrides: no scheme is called '{self.scheme}'; {did_you_mean(self.scheme, ['int8', 'float'])}")
+        if self.match is None and self.operator is None:
+            raise UserError("quantize: overrides: a rule needs 'match' (a layer's name), 'operator' or both")
+        try:
+            re.compile(self.match or "")
+        except re.error as error:
+            raise UserError(f"quantize: overrides: match '{self.match}' is no regular expression: {error}") from None
+
+    def fits(self, node: fx.Node) -> bool:
+        """Whether the rule is about this node."""
+        return (self.match is None or re.fullmatch(self.match, layer_name(node)) is not None) and (
+            self.operator is None or self.operator == operator_name(node)
+        )
+
+    def __str__(self) -> str:
+        parts = [f"match: '{self.match}'"] if self.match is not None else []
+        return ", ".join([*parts, f"operator: {self.operator}"] if self.operator is not None else parts)
+
+
+def resolve(graph: fx.Graph, overrides: Sequence[Override]) -> dict[fx.Node, LayerScheme]:
+    """The scheme of every operator that computes with floating-point numbers, in the graph's order.
+
+    Raises UserError for a rule that matches no layer, and for an operator that has no integer form and isn't left in float.
+    """
+    nodes = [node for node in graph.nodes if node.op == "call_function" and _computes(node)]
+    schemes: dict[fx.Node, LayerScheme] = dict.fromkeys(nodes, "int8")
+    for override in overrides:
+        fitting = [node for node in nodes if override.fits(node)]
+        if not fitting:
+            name, name_of = (override.operator, operator_name) if override.match is None else (override.match, layer_name)
+            raise UserError(f"quantize: overrides: {override} matches no layer; {did_you_mean(str(name), set(map(name_of, nodes)))}")
+        schemes |= dict.fromkeys(fitting, override.scheme)
+    for node, scheme in schemes.items():
+        if scheme == "int8" and rule(node) is None:
+            raise UserError(
+                f"quantize: layer '{layer_name(node)}': operator '{operator_name(node)}' can't be quantized to int8; leave it in float "
+                f"with 'overrides: [{{operator: {operator_name(node)}, scheme: float}}]'"
+            )
+    return schemes
+
+
+def _computes(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return is_float(node) or isinstance(value, tuple | list) or (value is None and operator_name(node) in RULES)

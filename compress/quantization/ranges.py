@@ -1,0 +1,114 @@
+"""From a histogram to the range that the integers cover: a function for each observer's name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import UserError, did_you_mean
+
+BINS = 2048
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Histogram:
+    """Values seen so far: exact extremes, their running means over batches, and counts in BINS equal bins that cover [-span, span].
+
+    `span` is a power of two and doubles when a larger value comes, so that bins merge in pairs and nothing is resampled.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    mean_low: float = 0.0
+    mean_high: float = 0.0
+    batches: int = 0
+    span: float = 0.0
+    counts: Array = field(default_factory=lambda: np.zeros(BINS))
+
+    def add(self, counts: Callable[[float], Array], low: float, high: float) -> None:
+        """Adds a batch with these extremes; `counts(span)` gives its counts in the bins of [-span, span]."""
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.batches += 1
+        self.mean_low += (min(low, 0.0) - self.mean_low) / self.batches
+        self.mean_high += (max(high, 0.0) - self.mean_high) / self.batches
+        largest = max(-self.low, self.high)
+        if largest > 0 and self.span == 0.0:
+            self.span = float(2.0 ** np.ceil(np.log2(largest)))
+        while self.span < largest:
+            self._double()
+        if self.span > 0:
+            self.counts += counts(self.span)
+
+    def centres(self) -> Array:
+        """The middle of each bin, real values."""
+        bins: Array = np.arange(BINS, dtype=np.float64)
+        return (bins + 0.5) * (2 * self.span / BINS) - self.span
+
+    def _double(self) -> None:
+        merged = self.counts.reshape(-1, 2).sum(1)
+        self.counts = np.zeros(BINS)
+        self.counts[BINS // 4 : BINS // 4 + BINS // 2] = merged
+        self.span *= 2
+
+
+def minmax(seen: Histogram, levels: int) -> tuple[float, float]:  # noqa: ARG001  one signature for all
+    """The extremes."""
+    return seen.low, seen.high
+
+
+def moving_average(seen: Histogram, levels: int) -> tuple[float, float]:  # noqa: ARG001  one signature for all
+    """The mean over batches of each batch's extremes."""
+    return seen.mean_low, seen.mean_high
+
+
+def percentile(seen: Histogram, levels: int, share: float = 0.9999) -> tuple[float, float]:  # noqa: ARG001  one signature for all
+    """The range that holds all but (1 - share) / 2 of the values on each side."""
+    total = seen.counts.sum()
+    if total == 0:
+        return seen.low, seen.high
+    cumulated = np.cumsum(seen.counts) / total
+    edges = np.linspace(-seen.span, seen.span, BINS + 1)
+    low = edges[int(np.searchsorted(cumulated, (1 - share) / 2, side="right"))]
+    high = edges[int(np.searchsorted(cumulated, 1 - (1 - share) / 2)) + 1]
+    return max(float(low), seen.low), min(float(high), seen.high)
+
+
+def mse(seen: Histogram, levels: int) -> tuple[float, float]:
+    """The range with the smallest mean squared error of rounding and clipping, searched one end after the other."""
+    low, high = seen.low, seen.high
+    if seen.span == 0.0:
+        return low, high
+    used = seen.counts > 0
+    centres, weights = seen.centres()[used], seen.counts[used]
+    shares = np.linspace(1.0, 0.3, 36)
+    for _ in range(2):
+        high = min((share * seen.high for share in shares), key=lambda end: _error(centres, weights, low, end, levels))
+        low = min((share * seen.low for share in shares), key=lambda end: _error(centres, weights, end, high, levels))
+    return low, high
+
+
+def _error(centres: Array, weights: Array, low: float, high: float, levels: int) -> float:
+    scale = (high - low) / (levels - 1)
+    if scale <= 0:
+        return float("inf")
+    clipped = np.clip(centres, low, high)
+    # the spread of values inside a bin is left out: it is the same for every range
+    rounded = np.rint(clipped / scale) * scale
+    return float((weights * (rounded - centres) ** 2).sum())
+
+
+OBSERVERS: dict[str, Callable[[Histogram, int], tuple[float, float]]] = {
+    "minmax": minmax,
+    "moving_average": moving_average,
+    "percentile": percentile,
+    "mse": mse,
+}
+
+
+def observer(name: str) -> Callable[[Histogram, int], tuple[float, float]]:
+    """The function that chooses a range. UserError for an unknown name."""
+    if name not in OBSERVERS:
+        raise UserError(f"quantize: no observer is called '{name}'; {did_you_mean(name, OBSERVERS)}")
+    return OBSERVERS[name]

@@ -1,0 +1,100 @@
+"""Which values share one scale: worked out from the operators' rules before anything is observed."""
+
+from dataclasses import dataclass, field
+
+from torch import fx
+
+from compress.lowering.nodes import is_float, operator_name
+from compress.quantization.operators import Rule, rule
+
+Place = fx.Node | tuple[fx.Node, fx.Node]
+"""Where integers are: a value, or a value as one operator reads it (another scale than where it was made, or made in float)."""
+
+
+@dataclass
+class Scales:
+    """Groups of places with one scale each (a union-find), and the groups whose scale the specification fixes."""
+
+    parents: dict[Place, Place] = field(default_factory=dict)
+    fixed: dict[Place, Rule] = field(default_factory=dict)
+
+    def root(self, place: Place) -> Place:
+        """The place that stands for the group."""
+        while self.parents[place] != place:
+            place = self.parents[place]
+        return place
+
+    def add(self, place: Place) -> None:
+        """A new group of one place."""
+        self.parents.setdefault(place, place)
+
+    def join(self, one: Place, other: Place) -> None:
+        """Makes two groups one; a scale that was fixed for either stays fixed."""
+        kept, gone = self.root(one), self.root(other)
+        if kept != gone:
+            self.parents[gone] = kept
+            if gone in self.fixed:
+                self.fixed.setdefault(kept, self.fixed.pop(gone))
+
+    def fixed_for(self, place: Place) -> Rule | None:
+        """The rule that fixes the scale of this place, if any does."""
+        return self.fixed.get(self.root(place))
+
+
+def activations(node: fx.Node) -> list[fx.Node]:
+    """The values that an operator computes with, without the weights and bias of a weighted one."""
+    found = rule(node)
+    if found is not None and found.family == "weighted":
+        return [value for value in [node.args[0]] if isinstance(value, fx.Node)]
+    return [value for value in node.all_input_nodes if is_float(value)]
+
+
+def is_fused(node: fx.Node, integer: frozenset[fx.Node]) -> bool:
+    """Whether an activation is computed by the operator before it, so that no integers are between the two."""
+    found = rule(node)
+    producer = node.args[0] if node.args else None
+    if found is None or found.family != "activation" or not isinstance(producer, fx.Node) or producer not in integer:
+        return False
+    before = rule(producer)
+    return before is not None and before.fuses and len(producer.users) == 1
+
+
+def publishes(node: fx.Node, integer: frozenset[fx.Node]) -> bool:
+    """Whether a node's value is made as integers, for all who read it."""
+    if node.op == "placeholder":
+        return is_float(node) and bool(node.users) and all(user in integer for user in node.users)
+    return node in integer and is_float(node) and not any(is_fused(user, integer) for user in node.users)
+
+
+def share(graph: fx.Graph, integer: frozenset[fx.Node]) -> Scales:
+    """The groups of a graph whose nodes `integer` compute with integers, places in the graph's order."""
+    scales = Scales()
+    readers: dict[fx.Node, Place] = {}
+    for node in graph.nodes:
+        found = rule(node) if node in integer else None
+        shares = found is not None and found.family == "shared"
+        edges: list[Place] = []
+        if found is not None and not is_fused(node, integer):
+            edges = [_read(scales, readers, value, node, alone=shares and len(activations(node)) > 1) for value in activations(node)]
+        if operator_name(node) == "getitem" and isinstance(node.args[0], fx.Node):
+            edges = [(value, node.args[0]) for value in activations(node.args[0])]
+        if publishes(node, integer):
+            scales.add(node)
+            readers[node] = node
+            if found is not None and found.family == "fixed":
+                scales.fixed[node] = found
+            edges = [*edges, node]
+        if shares:
+            for edge in edges[1:]:
+                scales.join(edges[0], edge)
+    return scales
+
+
+def _read(scales: Scales, readers: dict[fx.Node, Place], value: fx.Node, node: fx.Node, alone: bool) -> Place:
+    edge = (value, node)
+    scales.add(edge)
+    first = readers.setdefault(value, edge)
+    # several inputs must share a scale and this one's is fixed: it is converted for this reader
+    if not (alone and scales.fixed_for(first) is not None):
+        scales.join(first, edge)
+    return edge
