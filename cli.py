@@ -71,7 +71,7 @@ def run(recipe: Path, output: Path | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--target", "-t", "names", multiple=True, default=("host",), help="Board's name or YAML file; may be given several times.")
-@click.option("--data", help="digits, an .npz file, an image folder or package.module:function; default: random inputs, no accuracy.")
+@click.option("--data", help="digits, an .npz file or package.module:function; default: random inputs, no accuracy.")
 @click.option("--metric", default="accuracy", show_default=True, help="accuracy, mse or package.module:function.")
 @click.option("--samples", type=click.IntRange(1), help="How many samples to run; default 20 random ones, or all of the data.")
 @click.option("--repetitions", type=click.IntRange(1), default=50, show_default=True, help="Timed runs, after 10 to warm up.")
@@ -279,10 +279,12 @@ def _echo_json(value: Any) -> None:
 
 
 def main() -> None:
-    """The command's entry: one line and an exit code for every error."""
-    debug = "--debug" in sys.argv[1:2]
+    """The command's entry: one line and an exit code for every error; `--debug` may stand anywhere."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads make training ten times slower on a busy machine
+    debug = "--debug" in sys.argv
+    arguments = [*(["--debug"] if debug else []), *(word for word in sys.argv[1:] if word != "--debug")]
     try:
-        sys.exit(cli(standalone_mode=False) or 0)
+        sys.exit(cli(arguments, standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:

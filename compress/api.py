@@ -39,8 +39,8 @@ def load(source: str | Path | torch.nn.Module, data: Data, weights: str | Path |
 
 
 def make_context(model: Model, data: Data, *, metric: str = "accuracy", seed: int = 0, progress: Progress | None = None) -> Context:
-    """What passes are given when they are called one by one; `model` is the network as it came."""
-    return Context(data, model, named_metric(metric), seed, "auto", progress or Silent())
+    """What passes are given when they are called one by one; the original is the network as it came, before any pass."""
+    return Context(data, model.origin or model, named_metric(metric), seed, "auto", progress or Silent())
 
 
 def apply(model: Model, data: Data, *passes: str | dict[str, dict[str, Any]], seed: int = 0, progress: Progress | None = None) -> Model:

@@ -32,7 +32,8 @@ class Model:
     `graph` is the graph of `torch.export` (ATen operators before decomposition, inference mode), with parameters under
     the names that the source gave them; `stage` says whether quantize/dequantize pairs are in it. `example` holds one
     float32 tensor for each input, of batch size 2 where the batch axis is free and of the source's own size (1) where the
-    network fixes it. Images are NCHW. Nobody changes a Model's graph: passes work on `copy_graph()`.
+    network fixes it. Images are NCHW. `origin` is the network as it came, before any pass. Nobody
+    changes a Model's graph: passes work on `copy_graph()`.
     """
 
     graph: fx.GraphModule
@@ -41,6 +42,7 @@ class Model:
     stage: Stage = "float"
     labels: tuple[str, ...] | None = None
     history: tuple[Step, ...] = ()
+    origin: "Model | None" = field(default=None, repr=False)
 
     @property
     def free_batch(self) -> bool:
@@ -58,7 +60,7 @@ class Model:
     def then(self, graph: fx.GraphModule, step: Step, stage: Stage | None = None) -> "Model":
         """The model after a pass: the new graph, with the shapes in its metadata brought up to date, and one more step of history."""
         refresh(graph, self.example)
-        return replace(self, graph=graph, stage=stage or self.stage, history=(*self.history, step))
+        return replace(self, graph=graph, stage=stage or self.stage, history=(*self.history, step), origin=self.origin or self)
 
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Outputs for a batch of any size, without gradients; a network of fixed batch size runs sample by sample."""

@@ -49,8 +49,8 @@ def profile_file(  # noqa: PLR0913  one argument for each of the command's optio
 
 
 def open_data(name: str) -> Data:
-    """Data by one word: `digits`, an `.npz` file, an image folder or `package.module:function`."""
-    kind = "npz" if name.endswith(".npz") else "factory" if ":" in name else "images" if Path(name).is_dir() else "builtin"
+    """Data by one word: `digits`, an `.npz` file or `package.module:function`."""
+    kind = "npz" if name.endswith(".npz") else "factory" if ":" in name else "builtin"
     cls = DATA.load(kind)
     main = next(iter(cls.__dataclass_fields__))
     loaded: Data = build(cls, {main: name}, f"--data {name}", Path.cwd())()

@@ -35,10 +35,10 @@ class ModelPart(_Strict):
 class Measure(_Strict):
     """`measure:` — how latency is measured, and on how many evaluation samples emulated targets are scored (None: all)."""
 
-    warmup: int = Field(10, ge=0)
-    repetitions: int = Field(50, ge=1)
-    threads: int = Field(1, ge=1, le=64)
-    samples: int | None = Field(None, ge=1)
+    warmup: int = Field(default=10, ge=0)
+    repetitions: int = Field(default=50, ge=1)
+    threads: int = Field(default=1, ge=1, le=64)
+    samples: int | None = Field(default=None, ge=1)
 
 
 class Written(_Strict):
@@ -54,7 +54,7 @@ class Written(_Strict):
     targets: list[str | dict[str, Any]] = ["host"]
     budgets: dict[str, Any] = {}
     measure: Measure = Measure()
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -157,7 +157,7 @@ def _built(written: Written, path: Path) -> Recipe:
     targets = tuple(_target(entry, f"{path}: targets[{i}]") for i, entry in enumerate(written.targets))
     try:
         metric(written.metric, folder)
-        check_budgets(written.budgets, [part.board for part in targets])
+        check_budgets(written.budgets, [part.board for part in targets], written.metric)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return Recipe(

@@ -57,7 +57,7 @@ def _data_line(data: str) -> str:
         return f"factory: {data}"
     if data == "digits":
         return "builtin: digits"
-    return f"images: {data}                   # a folder a class, or train/ and test/ with a folder a class"
+    return f"images: {data}                   # a folder a class, or train/ and test/ of such folders\n  size: [96, 96]    # height, width"
 
 
 def write_recipe(file: Path, name: str, model: str, data: str) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it
+
 from targets.cache import cache_folder
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
