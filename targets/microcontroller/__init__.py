@@ -10,7 +10,7 @@ from targets.errors import UserError
 from targets.microcontroller import cores
 
 PACKAGES = {"unicorn": "unicorn", "ziglang": "ziglang", "elftools": "pyelftools"}
-OPTIMIZATIONS = ("O3", "O2", "Os", "O1")
+OPTIMIZATIONS = ("O2", "O3", "Os")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Microcontroller:
     """C, or a `.tflite` compiled to it, on a core emulated instruction by instruction; nothing but packages from pip is needed.
 
     Instructions are exact and the same each time; cycles come from them by the core's published timings, and the latency, an
-    estimate, from cycles at the board's clock. Setting `optimization`: the C compiler's level, O3 (default), O2, Os or O1.
+    estimate, from cycles at the board's clock. Setting `optimization`: the C compiler's level, O2 (default), O3 or Os.
     """
 
     board: Board

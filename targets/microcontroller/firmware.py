@@ -66,13 +66,14 @@ class Firmware:
         return found.name if found and address < found.address + found.size else None
 
 
-def build(sources: Sources, core: Core, flash_bytes: int, ram_bytes: int, optimization: str = "-O3") -> Firmware:
+def build(sources: Sources, core: Core, flash_bytes: int, ram_bytes: int, optimization: str = "-O2") -> Firmware:
     """Compiles and links the network with a function `entry` that runs it once on fixed buffers.
 
     Raises UserError when it doesn't fit into the memory given, and EdgepressError with the compiler's words for anything else.
     """
     memory = {"FLASH_ORIGIN": FLASH_ORIGIN, "FLASH_BYTES": flash_bytes, "RAM_ORIGIN": RAM_ORIGIN, "RAM_BYTES": ram_bytes}
-    target = ["-target", core.zig_target, f"-mcpu={core.zig_cpu}", optimization, *FREESTANDING]
+    # zig makes -O2 of -O1 and -O3, and drops symbols at -Os, so clang itself is told the level.
+    target = ["-target", core.zig_target, f"-mcpu={core.zig_cpu}", "-O2", "-Xclang", optimization, *FREESTANDING]
     with tempfile.TemporaryDirectory() as scratch:
         script = Path(scratch) / "firmware.ld"
         script.write_text(_filled(HERE / "firmware.ld", memory), encoding="utf-8")

@@ -14,7 +14,7 @@ from targets.errors import EdgepressError
 
 # Multiply and add stay apart, so that float kernels give the same bits on every core and on the host.
 COMMON = ("-fno-sanitize=all", "-ffp-contract=off", "-fomit-frame-pointer", "-std=c99")
-SHARED_LIBRARY = ("-O3", "-shared", "-fPIC", "-g0")
+SHARED_LIBRARY = ("-O2", "-shared", "-fPIC", "-g0")
 
 
 def compiler_name() -> str:

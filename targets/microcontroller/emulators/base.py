@@ -36,4 +36,4 @@ class Emulator(Protocol):
         """Runs one sample, an array for each input; the bytes of each output. EdgepressError when the core stops on a fault."""
 
     def count(self, inputs: Sequence[NDArray[Any]]) -> tuple[tuple[bytes, ...], Counts]:
-        """The same, and what it took."""
+        """The same, and what it took. UserError where the stack doesn't fit into what RAM is left."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unicorn import arm_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from targets.errors import EdgepressError
+from targets.errors import EdgepressError, UserError
 from targets.microcontroller import toolchain
 from targets.microcontroller.cores import Core
 from targets.microcontroller.emulators.base import Block, Counts
@@ -97,7 +97,7 @@ class Unicorn:
         blocks = tuple(
             Block(FLASH_ORIGIN + 2 * int(i), int(sizes[i]), int(executions[i]), int(fallthroughs[i])) for i in executions.nonzero()[0]
         )
-        return outputs, Counts(blocks, stack_bytes=self._stack_top - min(counter.lowest_stack, self._lowest_touched()))
+        return outputs, Counts(blocks, self._stack_bytes(counter.lowest_stack))
 
     @property
     def _handle(self) -> ctypes.c_void_p:
@@ -116,10 +116,15 @@ class Unicorn:
             raise EdgepressError(f"unicorn takes no hook: {unicorn.UcError(failed)}; install unicorn 2.1.4")
         return hook
 
-    def _lowest_touched(self) -> int:
-        """The lowest address of the stack that no longer holds the paint: what a leaf wrote without a branch of its own."""
+    def _stack_bytes(self, lowest_pointer: int) -> int:
+        """How deep the stack went: by the pointer at each block, and by what a leaf wrote below it. UserError where it overflowed."""
         stack = bytes(self._engine.mem_read(self._stack_end, self._stack_top - self._stack_end))
-        return self._stack_end + len(stack) - len(stack.lstrip(PAINT))
+        lowest_touched = self._stack_end + len(stack) - len(stack.lstrip(PAINT))
+        depth = self._stack_top - min(lowest_pointer, lowest_touched)
+        if depth >= len(stack):
+            words = f"{self._firmware.path.name}: a stack of {depth:,} bytes doesn't fit into the {len(stack):,} bytes of RAM that are left"
+            raise UserError(f"{words}; prune the network or choose a board with more RAM")
+        return depth
 
     def _outputs(self) -> list[str]:
         names = [name for name in self._firmware.variables if name.startswith("output_")]

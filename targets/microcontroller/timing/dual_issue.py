@@ -70,10 +70,10 @@ class DualIssue:
         """The first cycle in which all operands are there when the operation's stage reads them."""
         is_store = "store" in operation.units
         early = 0 if is_store else operation.early
-        cycles = [ready.get(register, 0) + early for register in instruction.reads]
-        cycles += [ready.get(register, 0) + operation.early for register in instruction.address]
-        cycles += [ready.get(register, 0) - operation.late for register in instruction.accumulator]
-        return max((cycle for cycle in cycles), default=0)
+        waits = [(register, early) for register in instruction.reads]
+        waits += [(register, operation.early) for register in instruction.address]
+        waits += [(register, -operation.late) for register in instruction.accumulator]
+        return max((ready[register] + stage for register, stage in waits if register in ready), default=0)
 
     def _held(self, instruction: Instruction, operation: _Operation) -> int:
         """Further cycles in which nothing can be issued."""
