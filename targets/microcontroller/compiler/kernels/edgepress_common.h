@@ -18,10 +18,21 @@
 #define EP_INLINE static inline __attribute__((always_inline, unused))
 #define EP_LAYER static __attribute__((noinline))
 #define EP_ALIGN __attribute__((aligned(4)))
+#define EP_OPAQUE(value) __asm__("" : "+r"(value)) /* the compiler forgets what it knows of it, so that it doesn't unroll a loop in full */
 #else
 #define EP_INLINE static inline
 #define EP_LAYER static
 #define EP_ALIGN
+#define EP_OPAQUE(value) ((void)(value))
+#endif
+
+/* Small copies become single instructions, also where -ffreestanding keeps the compiler from knowing memcpy by its name. */
+#if defined(__GNUC__)
+#define EP_COPY __builtin_memcpy
+#define EP_FILL __builtin_memset
+#else
+#define EP_COPY memcpy
+#define EP_FILL memset
 #endif
 
 EP_INLINE int32_t ep_min(int32_t a, int32_t b) { return a < b ? a : b; }

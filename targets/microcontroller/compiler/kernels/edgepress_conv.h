@@ -3,13 +3,13 @@
 #ifndef EDGEPRESS_CONV_H
 #define EDGEPRESS_CONV_H
 
-#include "edgepress_common.h"
+#include "edgepress_dsp.h"
 
 typedef struct {
     int32_t input_height, input_width, input_channels;
     int32_t output_height, output_width, output_channels;
     int32_t kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width, pad_top, pad_left;
-    int32_t input_zero_point, output_zero_point, lowest, highest, small;
+    int32_t input_zero_point, output_zero_point, lowest, highest, small, joined;
 } ep_conv_t;
 
 EP_INLINE int8_t ep_conv_output(const ep_conv_t s, int32_t sum, int32_t multiplier, int32_t shift) {
@@ -24,14 +24,77 @@ EP_INLINE void ep_patch(const ep_conv_t s, const int8_t *input, int32_t top, int
         for (int32_t kx = 0; kx < s.kernel_width; kx++) {
             const int32_t x = left + kx * s.dilation_width;
             if (y >= 0 && y < s.input_height && x >= 0 && x < s.input_width) {
-                memcpy(patch, input + (y * s.input_width + x) * s.input_channels, (size_t)s.input_channels);
+                EP_COPY(patch, input + (y * s.input_width + x) * s.input_channels, (size_t)s.input_channels);
             } else {
-                memset(patch, s.input_zero_point, (size_t)s.input_channels);
+                EP_FILL(patch, s.input_zero_point, (size_t)s.input_channels);
             }
             patch += s.input_channels;
         }
     }
 }
+
+#if EP_DSP
+
+/* The input under the kernel at one output position, widened for pixel 0 or 1 of `to`. */
+EP_INLINE void ep_wide_patch(const ep_conv_t s, const int8_t *input, int32_t top, int32_t left, int8_t *bytes, int32_t *to) {
+    const int32_t depth = s.input_channels;
+    const int32_t size = s.kernel_height * s.kernel_width * depth;
+    if (depth % 4 != 0) {
+        ep_patch(s, input, top, left, bytes);
+        EP_FILL(bytes + size, 0, (size_t)(-size & 3));
+        ep_widen(bytes, size + (-size & 3), to);
+        return;
+    }
+    for (int32_t ky = 0; ky < s.kernel_height; ky++) {
+        const int32_t y = top + ky * s.dilation_height;
+        for (int32_t kx = 0; kx < s.kernel_width; kx++) {
+            const int32_t x = left + kx * s.dilation_width;
+            const int32_t inside = y >= 0 && y < s.input_height && x >= 0 && x < s.input_width;
+            to = inside ? ep_widen(input + (y * s.input_width + x) * depth, depth, to) : ep_widen_value(s.input_zero_point, depth, to);
+        }
+    }
+}
+
+EP_INLINE int8_t ep_wide_output(const ep_conv_t s, int32_t sum, int32_t bias, int32_t multiplier, int32_t shift) {
+    if (!s.small) {
+        return ep_conv_output(s, sum + bias, multiplier, shift);
+    }
+    return (int8_t)ep_clamp(ep_requantize_twice(sum * 2 + bias * 2, multiplier, shift, s.output_zero_point), s.lowest, s.highest);
+}
+
+/* Two neighbouring pixels at a time; of an odd number the last is done twice. */
+EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *weights, const int32_t *bias, const int32_t *multiplier,
+                       const int8_t *shift, int8_t *scratch, int8_t *output) {
+    const int32_t groups = (s.kernel_height * s.kernel_width * s.input_channels + 3) / 4;
+    int32_t *const wide = (int32_t *)(void *)scratch;
+    int8_t *const bytes = scratch + 16 * groups;
+    const int8_t *const last = output + (s.output_height * s.output_width - 1) * s.output_channels;
+    int32_t top = -s.pad_top, column = 0;
+    while (output <= last) {
+        int8_t *const next = output == last ? output : output + s.output_channels;
+        for (int32_t pixel = 0; pixel < 2; pixel++) {
+            ep_wide_patch(s, input, top, column * s.stride_width - s.pad_left, bytes, wide + pixel);
+            if (next != output && ++column == s.output_width) {
+                column = 0;
+                top += s.stride_height;
+            }
+        }
+        const int32_t *w = weights;
+        for (int32_t channel = 0; channel < s.output_channels; channel += 2) {
+            const ep_sums_t sums = ep_dot(groups, s.joined, wide, w);
+            w += 2 * groups;
+            output[channel] = ep_wide_output(s, sums.a0, bias[channel], multiplier[channel], shift[channel]);
+            next[channel] = ep_wide_output(s, sums.a1, bias[channel], multiplier[channel], shift[channel]);
+            if (s.output_channels % 2 == 0 || channel + 1 < s.output_channels) {
+                output[channel + 1] = ep_wide_output(s, sums.b0, bias[channel + 1], multiplier[channel + 1], shift[channel + 1]);
+                next[channel + 1] = ep_wide_output(s, sums.b1, bias[channel + 1], multiplier[channel + 1], shift[channel + 1]);
+            }
+        }
+        output = next + s.output_channels;
+    }
+}
+
+#else
 
 EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
                        const int8_t *shift, int8_t *scratch, int8_t *output) {
@@ -41,7 +104,7 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int8_t *wei
         for (int32_t ox = 0; ox < s.output_width; ox++) {
             const int32_t top = oy * s.stride_height - s.pad_top;
             const int32_t left = ox * s.stride_width - s.pad_left;
-            memcpy(scratch, input + (top * s.input_width + left) * s.input_channels, pointwise ? (size_t)size : 0);
+            EP_COPY(scratch, input + (top * s.input_width + left) * s.input_channels, pointwise ? (size_t)size : 0);
             if (!pointwise) {
                 ep_patch(s, input, top, left, scratch);
             }
@@ -57,5 +120,7 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int8_t *wei
         }
     }
 }
+
+#endif
 
 #endif

@@ -18,7 +18,7 @@ EP_INLINE void ep_copy(const ep_copy_t s, const void *input, void *output) {
                     const int8_t *from = (const int8_t *)input + a * s.from0 + b * s.from1 + c * s.from2 + d * s.from3;
                     int8_t *to = (int8_t *)output + a * s.to0 + b * s.to1 + c * s.to2 + d * s.to3;
                     for (int32_t e = 0; e < s.size4; e++) {
-                        memcpy(to + e * s.to4, from + e * s.from4, (size_t)s.run);
+                        EP_COPY(to + e * s.to4, from + e * s.from4, (size_t)s.run);
                     }
                 }
             }

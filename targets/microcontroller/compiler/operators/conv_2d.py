@@ -1,7 +1,7 @@
 """CONV_2D."""
 
 from targets.formats.tflite_options import Conv2DOptions
-from targets.microcontroller.compiler import convolution
+from targets.microcontroller.compiler import convolution, packing
 from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
@@ -29,6 +29,7 @@ class Conv2d:
         vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
         horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
         folded = convolution.fold(node, node.constant(1, "weights").reshape(channels, -1))
+        packed = packing.pack(folded.values)
         requantization = convolution.requantization(node, folded, 0)
         shape = structure(
             "ep_conv_t",
@@ -39,12 +40,13 @@ class Conv2d:
             input_zero_point=node.scale(source)[1],
             **convolution.clamp(node, options.activation, output),
             small=requantization.small,
+            joined=packed.joined,
         )
         return Layer(
             body=f"ep_conv({shape},\n            x0, weights, bias, multiplier, shift, scratch, y0);",
             headers=("edgepress_conv.h",),
-            constants=(Constant("weights", folded.values), Constant("bias", folded.bias), *requantization.constants()),
+            constants=(*packing.either(folded.values, packed), Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * folded.values.shape[1],
-            scratch_bytes=folded.values.shape[1],
+            scratch_bytes=packing.scratch_bytes(folded.values.shape[1], depth),
             in_place={0: convolution.distance(vertical, horizontal, depth, channels)},
         )

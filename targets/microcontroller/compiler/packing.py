@@ -1,0 +1,46 @@
+"""Weights as the DSP kernels take them; the layout is told in kernels/edgepress_dsp.h."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.microcontroller.compiler.layer import Constant
+
+ORDER = (0, 2, 1, 3)
+"""Taps of a group of four, as their halfwords stand in two words."""
+JOINED_LIMIT = 2**23
+"""What a joined channel's sum stays under, so that it survives a shift by eight bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Words int32 [pairs of channels, groups of four taps, 2]; `joined` says that halfwords hold 256 * B + A."""
+
+    words: NDArray[np.int32]
+    joined: bool
+
+
+def pack(weights: NDArray[np.int8]) -> Packed:
+    """Pairs up the channels of weights [out, inputs]; what is missing to pairs and groups of four is filled with 0."""
+    channels, size = weights.shape
+    padded = np.zeros((channels + channels % 2, -(-size // 4) * 4), np.int64)
+    padded[:channels, :size] = weights
+    groups = padded.reshape(len(padded) // 2, 2, -1, 4)[..., ORDER]
+    first, second = groups[:, 0], groups[:, 1]
+    joined = bool(np.all(256 * second + first >= -(2**15)) and np.all(np.abs(second).sum(axis=(1, 2)) * 128 < JOINED_LIMIT))
+    halves = 256 * second + (first if joined else first & 0xFF)
+    low, high = halves[..., 0::2], halves[..., 1::2]
+    words = (high & 0xFFFF) << 16 | low & 0xFFFF
+    return Packed(words.astype(np.uint32).view(np.int32), joined)
+
+
+def either(weights: NDArray[np.int8], packed: Packed) -> tuple[Constant, Constant]:
+    """The weights for cores with the DSP extension and those for the others, of which the compiler takes one."""
+    return Constant("weights", weights, "!EP_DSP"), Constant("weights", packed.words, "EP_DSP")
+
+
+def scratch_bytes(size: int, depth: int) -> int:
+    """Two widened pixels of `size` taps, and one pixel's bytes where they can't be widened in the input."""
+    groups = -(-size // 4)
+    return 16 * groups + (4 * groups if depth % 4 else 0)
