@@ -20,14 +20,14 @@ RAM_NOTE = "RAM: the most that the process had in memory from loading the file t
 
 @dataclass(frozen=True)
 class Host:
-    """Files on this machine's own runtimes, in a process of their own.
+    """Files on this machine's own runtimes, in a process of their own; C sources, for their outputs only, in this process.
 
-    Setting `kernels`: `default` (LiteRT's XNNPACK, ONNX Runtime with all its fusions) or `reference` (LiteRT's reference
+    Setting `kernels`, not for C: `default` (LiteRT's XNNPACK, ONNX Runtime with all its fusions) or `reference` (LiteRT's reference
     kernels, ONNX Runtime without graph optimizations).
     """
 
     board: Board
-    formats = ("tflite", "onnx")
+    formats = ("tflite", "onnx", "c")
 
     def available(self) -> Problem | None:
         """The runtime's package that is missing from this Python environment, if any."""
@@ -50,6 +50,8 @@ class Host:
         """
         if options.device is not None:
             raise UserError(f"device: {self.board.name} is this machine and takes no device; leave '{options.device}' out")
+        if artifact.format == "c":
+            return _run_c(artifact, batches, options)
         chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
         with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
             folder = Path(name)
@@ -65,3 +67,12 @@ class Host:
                 notes=(RAM_NOTE,) if result["ram_bytes"] is not None else (),
                 details={"load_ms": result["load_ms"]},
             )
+
+
+def _run_c(artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
+    """Outputs of the C sources; what they cost is for the microcontroller that they are meant for."""
+    from targets.microcontroller import native, toolchain  # noqa: PLC0415  only where C is run
+
+    jobs.settings(options, {})
+    outputs = native.run(artifact, jobs.limited(batches, options.samples))
+    return Measurement(source="measured", runner=f"{toolchain.compiler_name()}, {platform.machine()}", outputs=outputs)

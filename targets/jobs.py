@@ -54,7 +54,7 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
     try:
         shutil.copy(Path(runner.__file__), folder / "runner.py")
         (folder / "job.json").write_text(json.dumps(usual | job | details), encoding="utf-8")
-        for number, batch in enumerate(_limited(batches, options.samples)):
+        for number, batch in enumerate(limited(batches, options.samples)):
             _refuse_unfit(artifact, batch)
             runner.save_arrays(folder / f"inputs-{number:05}.npz", list(batch))
             samples += len(batch[0])
@@ -65,7 +65,8 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
     return samples
 
 
-def _limited(batches: Iterable[Batch], samples: int | None) -> Iterator[Batch]:
+def limited(batches: Iterable[Batch], samples: int | None) -> Iterator[Batch]:
+    """The batches up to a number of samples, the last one cut; all of them where that is None."""
     for batch in batches:
         if samples is None:
             yield batch

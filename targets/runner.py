@@ -5,7 +5,7 @@ It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tfl
 
 - `job.json`: `model` (path, from JOB), `format` (tflite or onnx), `kernels` (default or reference), `threads`, `warmup`,
   `repetitions`, `profile` (list the operators with their times, where the runtime gives them), `mark` (for an emulator: announce
-  the beginning and end of each timed inference by a system call, see `mark`);
+  the beginning and end of each inference by a system call instead of timing it);
 - `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
 
 and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
@@ -17,6 +17,7 @@ sample), `ram_bytes`, `layers`, or `error`, one line. Outputs that are already t
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -39,9 +40,11 @@ class Tflite:
 
     takes_batches = False
 
-    def __init__(self, runtime: Any, job: dict[str, Any], path: Path) -> None:
+    def __init__(self, runtime: Any, job: dict[str, Any], folder: Path) -> None:
         resolver = runtime.OpResolverType.BUILTIN_REF if job["kernels"] == "reference" else runtime.OpResolverType.AUTO
-        self.interpreter = runtime.Interpreter(str(path), num_threads=job["threads"], experimental_op_resolver_type=resolver)
+        self.interpreter = runtime.Interpreter(
+            str(folder / job["model"]), num_threads=job["threads"], experimental_op_resolver_type=resolver
+        )
         self.interpreter.allocate_tensors()
         self.inputs = [entry["index"] for entry in self.interpreter.get_input_details()]
         self.results = [entry["index"] for entry in self.interpreter.get_output_details()]
@@ -67,8 +70,8 @@ class Tflite:
 class Onnx:
     """An .onnx file on ONNX Runtime's CPU kernels."""
 
-    def __init__(self, runtime: Any, job: dict[str, Any], path: Path) -> None:
-        self.runtime, self.job, self.path = runtime, job, path
+    def __init__(self, runtime: Any, job: dict[str, Any], folder: Path) -> None:
+        self.runtime, self.job, self.folder = runtime, job, folder
         self.session = self.open(runtime.SessionOptions())
         self.names = [entry.name for entry in self.session.get_inputs()]
         self.takes_batches = all(not isinstance(entry.shape[0], int) for entry in self.session.get_inputs())
@@ -82,7 +85,7 @@ class Onnx:
         options.log_severity_level = 3
         if self.job["kernels"] == "reference":
             options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        return self.runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        return self.runtime.InferenceSession(str(self.folder / self.job["model"]), options, providers=["CPUExecutionProvider"])
 
     def set(self, sample: list[Any]) -> None:
         """Puts in one array for each input, [1, …], or [samples, …] where the file takes batches."""
@@ -100,7 +103,7 @@ class Onnx:
         """Operators as ONNX Runtime runs them after its own fusions, each with the median of its times by ONNX Runtime's profiler."""
         options = self.runtime.SessionOptions()
         options.enable_profiling = True
-        options.profile_file_prefix = "profile"
+        options.profile_file_prefix = str(self.folder / "profile")
         session = self.open(options)
         for _ in range(min(self.job["repetitions"], 50) + 1):
             session.run(None, self.feeds)
@@ -151,29 +154,41 @@ def memory_before() -> int | None:
         return None
 
 
-def mark(number: int) -> None:
-    """Tells an emulator that counts instructions where we are: a system call that does not exist, answered with ENOSYS."""
-    SYSCALL(ctypes.c_long(MARK_BASE + number))
-
-
-SYSCALL: Any = getattr(ctypes.CDLL(None), "syscall", None) if os.name == "posix" else None
+def marker() -> Any:
+    """A function that tells an emulator that counts instructions where we are: a system call that does not exist, answered with ENOSYS."""
+    call = ctypes.CDLL(None).syscall
+    numbers = [ctypes.c_long(MARK_BASE + number) for number in range(3)]
+    return lambda number: call(numbers[number])
 
 
 def time_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> list[float]:
-    """Milliseconds of each repetition after warm-up, all on one sample."""
-    times = []
-    for repetition in range(-job["warmup"], job["repetitions"]):
+    """Milliseconds of each repetition after warm-up, all on one sample, with Python's garbage collector at rest."""
+    rounds = job["warmup"] + job["repetitions"]
+    gc.disable()
+    times = [time_once(model, sample) for _ in range(rounds)]
+    gc.enable()
+    return times[job["warmup"] :]
+
+
+def time_once(model: Any, sample: list[Any]) -> float:
+    """Milliseconds of one inference."""
+    model.set(sample)
+    begin = time.perf_counter()
+    model.invoke()
+    return (time.perf_counter() - begin) * 1000
+
+
+def mark_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> None:
+    """As often as `time_inference`: mark 0, mark 1, one inference, mark 2. From 0 to 1 is what a mark itself costs."""
+    mark = marker()
+    gc.disable()
+    for _ in range(job["warmup"] + job["repetitions"]):
         model.set(sample)
-        if job["mark"] and repetition >= 0:
-            mark(0)  # from 0 to 1 is what a mark itself costs
-            mark(1)
-            model.invoke()
-            mark(2)
-        else:
-            begin = time.perf_counter()
-            model.invoke()
-            times.append((time.perf_counter() - begin) * 1000)
-    return [] if job["mark"] else times[job["warmup"] :]
+        mark(0)
+        mark(1)
+        model.invoke()
+        mark(2)
+    gc.enable()
 
 
 def load_arrays(path: Path) -> list[Any]:
@@ -213,9 +228,11 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     sample = [values[:1] for values in load_arrays(next(pieces(folder))[0])]
     before = memory_before()
     begin = time.perf_counter()
-    model = RUNTIMES[job["format"]][0](runtime, job, folder / job["model"])
+    model = RUNTIMES[job["format"]][0](runtime, job, folder)
     load_ms = (time.perf_counter() - begin) * 1000
-    times = time_inference(model, job, sample)
+    times = [] if job["mark"] else time_inference(model, job, sample)
+    if job["mark"]:
+        mark_inference(model, job, sample)
     peak = None if before is None else max(memory("VmHWM") - before, 0)
     layers = model.profile() if job["profile"] else []
     for source, destination in pieces(folder):
@@ -226,7 +243,6 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
 def main(folder: Path) -> int:
     """Runs the job and writes `result.json`; 1 when it failed, and then the file says why."""
-    os.chdir(str(folder))
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     try:
         result = run(folder, job)
@@ -237,4 +253,5 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime's telemetry has a thread of its own, which disturbs times and counts
+    sys.exit(main(Path(sys.argv[1])))

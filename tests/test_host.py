@@ -9,6 +9,7 @@ from small_files import dense_onnx, dense_tflite, float_answer, float_samples, i
 from targets import boards, formats, jobs
 from targets.base import RunOptions
 from targets.errors import ExportError, UserError
+from targets.microcontroller.compiler import compile_tflite
 
 QUICK = RunOptions(warmup=1, repetitions=5)
 
@@ -60,6 +61,24 @@ def test_a_qdq_onnx_file_with_integer_ends_runs(host, tmp_path):
     samples = int8_samples(20)
     (outputs,) = host.run(artifact, in_batches(samples, 20), QUICK).outputs
     assert np.abs(outputs.astype(int) - int8_answer(samples)).max() <= 1  # ONNX rounds halves to even, LiteRT up
+
+
+def test_c_sources_give_the_integers_of_the_file_they_were_made_from(host, tmp_path):
+    sources = compile_tflite(dense_tflite(tmp_path / "m.tflite", quantized=True), tmp_path / "c")
+    samples = int8_samples(20)
+    measurement = host.run(formats.read(sources.path), in_batches(samples, 8), RunOptions(samples=12))
+    np.testing.assert_array_equal(measurement.outputs[0], int8_answer(samples)[:12])
+    assert measurement.latency is None
+    assert measurement.runner.startswith("zig cc")
+    with pytest.raises(UserError, match="no setting is called 'kernels'"):
+        host.run(sources, in_batches(samples, 8), RunOptions(settings={"kernels": "reference"}))
+
+
+def test_every_file_gets_a_row_and_c_only_where_it_is_alone(host, tmp_path):
+    tflite = formats.read(dense_tflite(tmp_path / "m.tflite", quantized=True))
+    c = compile_tflite(tflite.path, tmp_path / "c")
+    assert host.choose([tflite, c]) == [tflite]
+    assert host.choose([c]) == [c]
 
 
 def test_only_as_many_samples_run_as_asked(host, tmp_path):

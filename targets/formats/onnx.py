@@ -38,7 +38,10 @@ def read(path: Path) -> Artifact:
         bytes=sum(file.stat().st_size for file in files),
         inputs=tuple(_tensor(path, value, read_by.get(value.name), constants, permutations) for value in inputs),
         outputs=tuple(_tensor(path, value, written_by.get(value.name), constants, permutations) for value in _outputs(model)),
-        details={"external_files": [file.name for file in external]},
+        details={
+            "external_files": [file.name for file in external],
+            "quantized_operators": sum(node.op_type == "QuantizeLinear" for node in graph.node),
+        },
     )
 
 

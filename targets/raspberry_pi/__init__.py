@@ -1,0 +1,83 @@
+"""Raspberry Pi boards: the runtimes' own aarch64 builds under QEMU, with exact instruction counts and an estimated latency."""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from targets import jobs
+from targets.base import Artifact, Batch, Measurement, Problem, RunOptions
+from targets.boards import Board
+from targets.errors import UserError
+from targets.raspberry_pi import emulator, estimate
+from targets.raspberry_pi.root import SETUP, installed, setup
+
+__all__ = ["RaspberryPi", "setup"]
+
+
+@dataclass(frozen=True)
+class RaspberryPi:
+    """Files on the kernels that the board's core would run, emulated instruction by instruction (QEMU's user mode).
+
+    Outputs are those of the runtime's aarch64 kernels for this core, and instructions of one inference are counted: both are
+    the same each time. The latency is an estimate from that count (see `estimate`); RAM and times of operators aren't known.
+    Setting `kernels` as for the host.
+    """
+
+    board: Board
+    formats = ("tflite", "onnx")
+
+    def available(self) -> Problem | None:
+        """Whether QEMU and the root file system with the runtimes are on this machine."""
+        if self.board.core not in emulator.CORES:
+            return Problem(f"{self.board.name}: core '{self.board.core}' can't be emulated", f"possible: {', '.join(emulator.CORES)}")
+        if emulator.qemu() is None:
+            return Problem("qemu-aarch64 is not installed", f"run: sudo apt install qemu-user && {SETUP}")
+        if installed() is None:
+            return Problem("the arm64 root file system is not set up", f"run: {SETUP}")
+        return None
+
+    def choose(self, artifacts: Sequence[Artifact]) -> Sequence[Artifact]:
+        """Every `.tflite` and `.onnx` file."""
+        return [artifact for artifact in artifacts if artifact.format in self.formats]
+
+    def check(self, artifact: Artifact) -> Sequence[Problem]:
+        """A format or a batch size that can't be run, or a file larger than the board's memory."""
+        found = jobs.problems(artifact, self.board.name, self.formats)
+        if self.board.ram_bytes is not None and artifact.bytes > self.board.ram_bytes:
+            reason = f"{artifact.path}: {artifact.bytes} bytes don't fit the {self.board.ram_bytes} bytes of {self.board.name}'s memory"
+            found.append(Problem(reason, "quantize or prune it"))
+        return found
+
+    def run(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
+        """Runs every sample in one emulated process, and counts the instructions of one inference of the first, with one thread.
+
+        Warm-up, repetitions and threads of the options are for devices that measure: counts need two and three, and one thread.
+        Raises ExportError where the runtime can't run the file, UserError for samples or settings that don't fit.
+        """
+        missing = self.available()
+        if missing is not None:
+            return Measurement.missing(str(missing))
+        if options.device is not None:
+            raise UserError(f"device: {self.board.name} is emulated on this machine and takes no device; leave '{options.device}' out")
+        chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
+        counting = RunOptions(warmup=emulator.WARMUP, repetitions=emulator.REPETITIONS, threads=1, samples=options.samples)
+        machine = emulator.prepare(str(self.board.core))
+        with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
+            folder = Path(name)
+            jobs.write(folder, artifact, batches, counting, kernels=chosen["kernels"], mark=True)
+            result = jobs.execute(machine.command, folder, artifact, machine.environment)
+            instructions = machine.instructions(folder)
+            guess = estimate.latency(self.board, artifact, instructions)
+            return Measurement(
+                source="emulated",
+                runner=f"{result['runtime']}, {chosen['kernels']} kernels, threads: 1, {machine.title}",
+                outputs=jobs.outputs(folder),
+                latency=guess.latency if guess else None,
+                instructions=instructions,
+                energy_mj=guess.energy_mj if guess else None,
+                energy_source="estimated" if guess and guess.energy_mj is not None else None,
+                layers=jobs.layers(artifact, result),
+                notes=(*machine.notes, *(guess.notes if guess else ())),
+                details=guess.details if guess else {},
+            )

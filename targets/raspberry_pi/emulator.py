@@ -1,0 +1,146 @@
+"""QEMU's user mode as a given Arm core: the command that starts Python in the arm64 root file system, and the counts it leaves."""
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median_low
+
+from targets.errors import EdgepressError
+from targets.microcontroller import toolchain
+from targets.raspberry_pi.root import Root, installed
+
+WARMUP, REPETITIONS = 2, 3
+MARKS = "marks.txt"
+LAST_WITH_COUNTS = 8
+"""QEMU's last major version that takes plugins of API version 1."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """What Linux says of a core in /proc/cpuinfo. The runtimes choose their kernels by it, so it must agree with `-cpu`."""
+
+    part: str
+    variant: str
+    revision: int
+    features: str
+
+    def cpuinfo(self, count: int = 4) -> str:
+        """The file's text for a machine with `count` such cores."""
+        lines = (
+            f"BogoMIPS\t: 108.00\nFeatures\t: {self.features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
+            f"CPU variant\t: {self.variant}\nCPU part\t: {self.part}\nCPU revision\t: {self.revision}\n"
+        )
+        return "\n".join(f"processor\t: {number}\n{lines}" for number in range(count))
+
+
+CORES = {
+    "cortex-a53": Core("0xd03", "0x0", 4, "fp asimd evtstrm crc32 cpuid"),
+    "cortex-a72": Core("0xd08", "0x0", 3, "fp asimd evtstrm crc32 cpuid"),
+    "cortex-a76": Core(
+        "0xd0b", "0x4", 1, "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
+    ),
+}
+"""As the boards' own Linux prints it. Cores by QEMU's names; its `max` computes int8 networks wrongly in version 7.2."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An emulated machine: `command` starts its Python, in `environment`."""
+
+    title: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    counts: bool
+    notes: tuple[str, ...]
+
+    def instructions(self, folder: Path) -> int | None:
+        """Instructions of one inference; None where this QEMU doesn't count."""
+        return median_low(inferences((folder / MARKS).read_text(encoding="ascii"))[WARMUP:]) if self.counts else None
+
+
+def qemu() -> str | None:
+    """Where QEMU's user mode for aarch64 is, if anywhere."""
+    return shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
+
+
+def prepare(core: str) -> Machine:
+    """The machine with this core. The root file system must be installed. EdgepressError where the counter can't be compiled."""
+    program, root = qemu(), installed()
+    if program is None or root is None:
+        raise EdgepressError("qemu-aarch64 or the arm64 root file system went away during the run")
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    counts = int(version.split(".")[0]) <= LAST_WITH_COUNTS
+    still = _fixed_addresses()
+    notes = (
+        []
+        if counts
+        else [f"instructions are not counted: QEMU {version} takes no plugins of API version 1; QEMU 6 to {LAST_WITH_COUNTS} does"]
+    )
+    if counts and not still:
+        notes.append("counts may differ by less than 0.1 % from run to run: this machine doesn't let a process fix its addresses")
+    view = _view(root, core)
+    plugin = ["-plugin", f"{_counter()},out={MARKS}"] if counts else []
+    return Machine(
+        title=f"{core} emulated by QEMU {version}",
+        command=(
+            *still,
+            program,
+            "-L",
+            str(view),
+            "-cpu",
+            core,
+            "-seed",
+            "1",
+            *plugin,
+            str(view / "usr/bin" / root.python),
+        ),
+        environment={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONPATH": str(root.packages),
+            "PYTHONHASHSEED": "0",
+            "PYTHONSAFEPATH": "1",  # the job's folder has another name each time, and names in memory move counts by an instruction or two
+            "OPENBLAS_NUM_THREADS": "1",
+            "LC_ALL": "C.UTF-8",
+        },
+        counts=counts,
+        notes=tuple(notes),
+    )
+
+
+def inferences(marks: str) -> list[int]:
+    """Instructions between marks 1 and 2, less what a mark costs (between 0 and 1). Lines are "mark count"; a cut-off end is left out.
+
+    >>> inferences("0 100\\n1 110\\n2 1120\\n0 1130\\n1 1140\\n")
+    [1000]
+    """
+    numbers = [tuple(map(int, line.split())) for line in marks.splitlines()]
+    triples = zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=False)
+    return [(end - begin) - (begin - before) for (_, before), (_, begin), (_, end) in triples]
+
+
+def _fixed_addresses() -> tuple[str, ...]:
+    """The start of a command whose process has the same addresses each time, empty where the machine doesn't allow that."""
+    command = ("setarch", platform.machine(), "-R")
+    allowed = shutil.which("setarch") and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+    return command if allowed else ()
+
+
+def _view(root: Root, core: str) -> Path:
+    """The root file system with the core's own /proc/cpuinfo."""
+    view = root.folder / "cores" / core
+    (view / "proc").mkdir(parents=True, exist_ok=True)
+    for entry in root.files.iterdir():
+        link = view / entry.name
+        if not link.is_symlink() and entry.name != "proc":
+            link.symlink_to(Path("../../root") / entry.name)
+    (view / "proc" / "cpuinfo").write_text(CORES[core].cpuinfo(), encoding="ascii")
+    return view
+
+
+def _counter() -> str:
+    """The plugin that counts, compiled; commas doubled as QEMU's options want them."""
+    built = toolchain.build("marks.so", toolchain.SHARED_LIBRARY, [Path(__file__).with_name("marks.c")], [], [])
+    return str(built).replace(",", ",,")
