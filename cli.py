@@ -128,10 +128,11 @@ def list_targets(as_json: bool) -> None:
         keys = ("name", "title", "target", "core", "clock_hz", "flash_bytes", "ram_bytes")
         _echo_json([{key: getattr(board, key) for key in keys} for board in found])
         return
-    table = _table("name", "board", "kind", "core", "clock", "flash", "RAM")
+    table = _table("name", "kind", "core", "clock", "flash", "RAM")
+    table.columns[0].min_width = max(len(board.name) for board in found)
     for board in found:
         clock = f"{board.clock_hz / 1e6:g} MHz" if board.clock_hz else "-"
-        table.add_row(board.name, board.title, board.target, board.core or "-", clock, _size(board.flash_bytes), _size(board.ram_bytes))
+        table.add_row(board.name, board.target, board.core or "-", clock, _size(board.flash_bytes), _size(board.ram_bytes))
     _console().print(table)
 
 
@@ -158,7 +159,7 @@ def show(name: str, as_json: bool) -> None:
         return
     table = _table("figure", "value", "source")
     for key, value in facts.items():
-        if key != "sources" and value is not None:
+        if key != "sources" and value not in (None, {}):
             table.add_row(key, str(value), board.sources.get(key, ""))
     _console().print(table)
 
@@ -271,7 +272,9 @@ def _table(*columns: str) -> "Table":
 
 
 def _size(count: int | None) -> str:
-    return "-" if count is None else f"{count / 1024:,.0f} KB"
+    if count is None:
+        return "-"
+    return f"{count / 2**20:,.0f} MB" if count >= 2**21 else f"{count / 2**10:,.0f} KB"
 
 
 def _echo_json(value: Any) -> None:
