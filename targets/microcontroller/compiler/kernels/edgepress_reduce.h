@@ -1,4 +1,4 @@
-/* Sums and means over axes, int8, and their largest and smallest numbers. */
+/* Means over axes, int8. */
 #ifndef EDGEPRESS_REDUCE_H
 #define EDGEPRESS_REDUCE_H
 

@@ -1,0 +1,78 @@
+"""The generated C against LiteRT's reference kernels, byte for byte."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compiler_networks import convolution, convolutions, everywhere
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tflite_files import assert_exact, compiled, random_samples, reference
+
+from targets.microcontroller.compiler import supported
+
+DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+MLPERF_TINY = ("kws_ref_model", "pretrainedResnet_quant", "vww_96_int8", "str_ww_ref_model")
+
+
+def written(networks, folder):
+    return {label: builder.write(folder / f"{number}.tflite") for number, (label, builder) in enumerate(networks)}
+
+
+def test_every_operator(tmp_path):
+    networks = list(everywhere())
+    assert_exact(written(networks, tmp_path), tmp_path)
+
+
+def test_the_networks_above_visit_every_operator_that_is_supported():
+    from ai_edge_litert.schema_py_generated import BuiltinOperator  # noqa: PLC0415
+
+    names = {code: name for name, code in vars(BuiltinOperator).items() if isinstance(code, int)}
+    visited = {names[code.builtinCode] for _, builder in (*everywhere(), *convolutions()) for code in builder.codes}
+    assert visited == set(supported())
+
+
+def test_convolutions(tmp_path):
+    assert_exact(written(convolutions(), tmp_path), tmp_path)
+
+
+@st.composite
+def random_convolutions(draw):
+    small = st.integers(1, 4)
+    padding = draw(st.integers(0, 1))
+    kernel, dilation = (draw(small), draw(small)), (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
+    least = [(taps - 1) * step + 1 if padding else 1 for taps, step in zip(kernel, dilation, strict=True)]
+    shape = (least[0] + draw(st.integers(0, 6)), least[1] + draw(st.integers(0, 6)), draw(st.integers(1, 9)))
+    return convolution(
+        shape=shape,
+        channels=draw(small),
+        kernel=kernel,
+        stride=(draw(small), draw(small)),
+        dilation=dilation,
+        padding=padding,
+        activation=draw(st.sampled_from([0, 1, 3])),
+        zero_points=(draw(st.integers(-128, 127)), draw(st.integers(-128, 127))),
+        depthwise=draw(st.booleans()),
+        per_channel=draw(st.booleans()),
+        scale=draw(st.sampled_from([0.0001, 0.005, 0.3])),
+    )
+
+
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(random_convolutions(), min_size=12, max_size=12))
+def test_convolutions_of_any_shape(tmp_path_factory, networks):
+    folder = tmp_path_factory.mktemp("random")
+    assert_exact(written([(str(number), network) for number, network in enumerate(networks)], folder), folder, count=2)
+
+
+@pytest.mark.data
+def test_the_networks_of_mlperf_tiny(tmp_path):
+    if not DATA.exists():
+        pytest.skip(f"no trained networks in {DATA}")
+    paths = [DATA / "mlperf_tiny" / f"{name}.tflite" for name in MLPERF_TINY]
+    limits = dict(zip(MLPERF_TINY, (16_000, 49_152, 55_296, 8_000), strict=True))
+    for path, network in zip(paths, compiled(paths, tmp_path), strict=True):
+        samples = random_samples(path, 10)
+        for want, have in zip(reference(path, samples), network.run(samples), strict=True):
+            np.testing.assert_array_equal(have[0], want[0], err_msg=path.stem)
+        assert network.artifact.details["arena_bytes"] <= limits[path.stem], path.stem
