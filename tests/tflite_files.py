@@ -81,13 +81,33 @@ class Builder:
         """Writes the file; the last operator's outputs are the model's unless others are named."""
         graph = schema.SubGraphT()
         graph.tensors, graph.operators, graph.inputs = self.tensors, self.operators, self.inputs
-        graph.outputs = list(outputs or self.operators[-1].outputs)
+        graph.outputs = list(outputs or self.outputs or self.operators[-1].outputs)
         model = schema.ModelT()
         model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, self.codes, [graph], self.buffers
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         path.write_bytes(bytes(builder.Output()))
         return path
+
+
+def merged(builders: list[Builder]) -> Builder:
+    """All networks side by side in one: the inputs of each, one after the other, and the outputs of each."""
+    whole = Builder()
+    for builder in builders:
+        tensors, buffers, codes = len(whole.tensors), len(whole.buffers), len(whole.codes)
+        for tensor in builder.tensors:
+            tensor.buffer += buffers - 1 if tensor.buffer else 0
+        for operator in builder.operators:
+            operator.opcodeIndex += codes
+            operator.inputs = [index + tensors for index in operator.inputs]
+            operator.outputs = [index + tensors for index in operator.outputs]
+        whole.tensors += builder.tensors
+        whole.buffers += builder.buffers[1:]
+        whole.codes += builder.codes
+        whole.operators += builder.operators
+        whole.inputs += [index + tensors for index in builder.inputs]
+        whole.outputs += builder.operators[-1].outputs
+    return whole
 
 
 def reference(path: Path, samples: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
