@@ -1,15 +1,15 @@
 """TFLite: runs on LiteRT (phones, Raspberry Pi) and, integer, on microcontrollers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from compress.lowering import tflite
 from compress.lowering.files import write_whole
-from compress.lowering.litert import CHANNELS_LAST
+from compress.lowering.layout import arranged
 from compress.model import Model
 from targets import formats
-from targets.base import Artifact, Tensor
+from targets.base import Artifact
 from targets.errors import UserError, did_you_mean
 
 Layout = Literal["nhwc", "nchw"]
@@ -29,19 +29,10 @@ class Tflite:
 
     def __post_init__(self) -> None:
         if self.input_layout not in get_args(Layout):
-            raise UserError(f"tflite: input_layout '{self.input_layout}' is not known; {did_you_mean(self.input_layout, get_args(Layout))}")
+            raise UserError(f"input_layout '{self.input_layout}' is not known; {did_you_mean(self.input_layout, get_args(Layout))}")
 
     def __call__(self, model: Model, directory: Path) -> Artifact:
         """Writes `<model name>.tflite`; ExportError naming layer and operator where TFLite has no operator for it."""
         channels_last = self.input_layout == "nhwc"
         path = write_whole(directory / f"{model.name}.tflite", tflite.to_bytes(model, channels_last))
         return arranged(formats.read(path)) if channels_last else formats.read(path)
-
-
-def arranged(artifact: Artifact) -> Artifact:
-    """The artifact of an NHWC file, with the order of axes that takes the network's NCHW to it."""
-    return replace(artifact, inputs=tuple(map(_arrange, artifact.inputs)), outputs=tuple(map(_arrange, artifact.outputs)))
-
-
-def _arrange(tensor: Tensor) -> Tensor:
-    return replace(tensor, permutation=CHANNELS_LAST) if len(tensor.shape) == 4 else tensor

@@ -8,14 +8,13 @@ from torch.utils import _pytree as pytree
 
 from compress.lowering import batchnorm
 from compress.lowering.constants import expand
-from compress.lowering.nodes import operator_name
+from compress.lowering.layout import CHANNELS_FIRST, CHANNELS_LAST
+from compress.lowering.nodes import maker, operator_name
 from compress.lowering.quiet import quiet
 from compress.lowering.refusals import refused
 from compress.lowering.simplify import simplify
 from compress.model import Model, layer_name
 
-CHANNELS_LAST = (0, 2, 3, 1)
-CHANNELS_FIRST = (0, 3, 1, 2)
 CURE = "leave 'tflite' and 'c' (which is made from it) out of 'export', or replace the operator in the network"
 
 
@@ -43,7 +42,7 @@ def convert(model: Model, channels_last: bool) -> bytes:
     batchnorm.fold(graph)
     expand(graph)
     for node in graph.graph.nodes:
-        node.meta["nn_module_stack"] = {"": ("", layer_name(node))}
+        node.meta["nn_module_stack"] = {"": ("", layer_name(maker(node)))}
     integers = any(operator_name(node).startswith("quantize_per") for node in graph.graph.nodes)
     module = ChannelsLast(graph) if channels_last else graph
     sample = tuple(_permute(value, CHANNELS_LAST).contiguous() if channels_last else value for value in model.sample())

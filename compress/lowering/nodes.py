@@ -4,6 +4,7 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
+from compress.model import layer_name
 from targets.errors import UserError
 
 
@@ -79,6 +80,22 @@ def output_nodes(graph: fx.GraphModule) -> list[fx.Node]:
     """The nodes whose values the network gives, in order."""
     (output,) = (node for node in graph.graph.nodes if node.op == "output")
     return [value for value in pytree.tree_leaves(output.args[0]) if isinstance(value, fx.Node)]
+
+
+def maker(node: fx.Node) -> fx.Node:
+    """The node that made the numbers which a quantize/dequantize node passes on; any other node itself."""
+    while "quantize_per" in operator_name(node) and isinstance(node.args[0], fx.Node):
+        node = node.args[0]
+    return node
+
+
+def output_layers(graph: fx.GraphModule) -> list[str]:
+    """For each output of the network a name of its own: that of the layer that makes it."""
+    names: list[str] = []
+    for node in output_nodes(graph):
+        name = layer_name(maker(node))
+        names.append(name if name not in names else f"{name}_{len(names)}")
+    return names
 
 
 def _has_module(graph: fx.GraphModule, name: str) -> bool:

@@ -3,7 +3,7 @@
 import torch
 from torch import fx
 
-from compress.lowering.nodes import add_constant, operator_name
+from compress.lowering.nodes import add_constant, argument, operator_name, rank
 
 aten = torch.ops.aten
 IDENTITIES = frozenset(
@@ -18,10 +18,29 @@ def simplify(graph: fx.GraphModule) -> None:
         if operator_name(node) in IDENTITIES:
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
+        elif operator_name(node) == "mean" and _drops_image_axes(node):
+            _keep_axes(graph, node)
         elif operator_name(node) in TENSOR_FORM and len(node.args) == 2 and isinstance(node.args[1], int | float) and not node.kwargs:
             _constant_operand(graph, node, float(node.args[1]))
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _drops_image_axes(node: fx.Node) -> bool:
+    axes = argument(node, "dim")
+    image = isinstance(node.args[0], fx.Node) and rank(node.args[0]) == 4
+    return image and isinstance(axes, list | tuple) and {axis % 4 for axis in axes} == {2, 3} and not argument(node, "keepdim")
+
+
+def _keep_axes(graph: fx.GraphModule, node: fx.Node) -> None:
+    """Global average pooling keeps its axes until it is flattened, so that a converter can leave channels last."""
+    with graph.graph.inserting_before(node):
+        pooled = graph.graph.call_function(aten.mean.dim, (node.args[0], [2, 3], True))
+        flat = graph.graph.call_function(aten.flatten.using_ints, (pooled, 1))
+    pooled.meta, flat.meta = dict(node.meta), dict(node.meta)
+    pooled.meta["val"] = node.meta["val"][..., None, None]
+    node.replace_all_uses_with(flat)
+    graph.graph.erase_node(node)
 
 
 def _constant_operand(graph: fx.GraphModule, node: fx.Node, number: float) -> None:

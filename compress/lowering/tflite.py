@@ -4,11 +4,10 @@ from collections.abc import Collection
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import fx
 
 from compress.lowering import litert
-from compress.lowering.nodes import constant, operator_name, output_nodes
-from compress.model import Model, layer_name
+from compress.lowering.nodes import constant, output_layers
+from compress.model import Model
 
 _converted: WeakKeyDictionary[Model, dict[bool, bytes]] = WeakKeyDictionary()
 
@@ -27,7 +26,7 @@ def _tidy(model: Model, content: bytes) -> bytes:
     file = flatbuffer.read(content)
     file.description = "edgepress"
     inputs = [node.name for node in model.graph.graph.nodes if node.op == "placeholder"]
-    tflite_names.rename(file, inputs, [layer_name(_maker(node)) for node in output_nodes(model.graph)], _weighted(model))
+    tflite_names.rename(file, inputs, output_layers(model.graph), _weighted(model))
     if any(constant(model.graph, node).dtype == torch.float16 for node in model.graph.graph.nodes if node.op == "get_attr"):
         halved_constants.halve(file)
     return flatbuffer.write(file)
@@ -35,9 +34,3 @@ def _tidy(model: Model, content: bytes) -> bytes:
 
 def _weighted(model: Model) -> Collection[str]:
     return {str(node.target).rpartition(".")[0] for node in model.graph.graph.nodes if node.op == "get_attr"}
-
-
-def _maker(node: fx.Node) -> fx.Node:
-    while "quantize_per" in operator_name(node) and isinstance(node.args[0], fx.Node):
-        node = node.args[0]
-    return node

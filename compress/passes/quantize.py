@@ -46,9 +46,9 @@ class Quantize:
     def __post_init__(self) -> None:
         for name, possible in (("scheme", get_args(Scheme)), ("weight_observer", get_args(WeightObserver)), ("observer", ranges.OBSERVERS)):
             if getattr(self, name) not in possible:
-                raise UserError(f"quantize: {name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
+                raise UserError(f"{name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
         if self.overrides and self.scheme != "int8":
-            raise UserError("quantize: overrides choose between int8 and float, so they need scheme int8")
+            raise UserError("overrides choose between int8 and float, so they need scheme int8")
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The quantized network, whose graph computes what the exported integers will.

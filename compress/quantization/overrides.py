@@ -30,13 +30,13 @@ class Override:
 
     def __post_init__(self) -> None:
         if self.scheme not in ("int8", "float"):
-            raise UserError(f"quantize: overrides: no scheme is called '{self.scheme}'; {did_you_mean(self.scheme, ['int8', 'float'])}")
+            raise UserError(f"overrides: no scheme is called '{self.scheme}'; {did_you_mean(self.scheme, ['int8', 'float'])}")
         if self.match is None and self.operator is None:
-            raise UserError("quantize: overrides: a rule needs 'match' (a layer's name), 'operator' or both")
+            raise UserError("overrides: a rule needs 'match' (a layer's name), 'operator' or both")
         try:
             re.compile(self.match or "")
         except re.error as error:
-            raise UserError(f"quantize: overrides: match '{self.match}' is no regular expression: {error}") from None
+            raise UserError(f"overrides: match '{self.match}' is no regular expression: {error}") from None
 
     def fits(self, node: fx.Node) -> bool:
         """Whether the rule is about this node."""

@@ -1,0 +1,73 @@
+"""From a torch graph to an ONNX model with torch's own exporter, and what its output needs before it is shipped."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export import Dim
+
+from compress.lowering import batchnorm
+from compress.lowering.nodes import constant, output_nodes
+from compress.lowering.quiet import quiet
+from compress.lowering.refusals import refused
+from compress.lowering.simplify import simplify
+from compress.model import Model, layer_name
+from compress.version import versions
+
+CURE = "leave 'onnx' out of 'export', or replace the operator in the network"
+
+
+def convert(model: Model, opset: int) -> bytes:
+    """The model as one ONNX file. ExportError naming the layer and operator that ONNX hasn't.
+
+    Batch axes are called "batch" where the model leaves them free. Integers stay stored as integers, read through
+    DequantizeLinear; halves through Cast.
+    """
+    graph = model.copy_graph()
+    simplify(graph)
+    batchnorm.fold(graph)
+    graph.train(False)
+    outputs = ["output", *(f"output_{number}" for number in range(1, len(output_nodes(graph))))]
+    batch = tuple({0: Dim("batch")} for _ in model.example) if model.free_batch else None
+    try:
+        with quiet():
+            program: Any = torch.onnx.export(
+                graph,
+                model.example,
+                dynamo=True,
+                dynamic_shapes=batch,
+                opset_version=opset,
+                output_names=outputs,
+                optimize=not _has_halves(graph),  # would store the halves of small weights as float32 again
+                verbose=False,
+            )
+    except RuntimeError as error:
+        raise refused(model.graph, "ONNX", error, CURE) from error
+    return _finish(program.model_proto, model, graph)
+
+
+def _has_halves(graph: fx.GraphModule) -> bool:
+    return any(constant(graph, node).dtype == torch.float16 for node in graph.graph.nodes if node.op == "get_attr")
+
+
+def _finish(file: Any, model: Model, graph: fx.GraphModule) -> bytes:
+    """Names nodes after layers, leaves out the exporter's notes (source lines and paths of this machine), adds our own."""
+    import onnx  # noqa: PLC0415  only for an export
+
+    layers = {node.name: layer_name(node) for node in graph.graph.nodes if node.op == "call_function"}
+    used: Counter[str] = Counter()
+    for node in file.graph.node:
+        name = layers.get(node.name.removeprefix("node_"), node.name)
+        used[name] += 1
+        node.name = name if used[name] == 1 else f"{name}/{used[name]}"
+        node.ClearField("doc_string")
+    parts = file.graph
+    for part in (file, parts, *parts.node, *parts.input, *parts.output, *parts.value_info, *parts.initializer):
+        part.ClearField("metadata_props")
+    facts = {"name": model.name, "edgepress": versions().get("edgepress", "unknown")}
+    onnx.helper.set_model_props(file, facts | ({"labels": json.dumps(model.labels)} if model.labels else {}))
+    file.graph.name, file.producer_name = model.name, "edgepress"
+    onnx.checker.check_model(file, full_check=True)
+    return bytes(file.SerializeToString())
