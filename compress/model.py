@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators of quantized graphs
 from torch import fx
 from torch.export import Dim, ExportedProgram
 
