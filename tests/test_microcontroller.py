@@ -114,11 +114,46 @@ def test_layers_sum_to_the_whole(measured):
 
 
 def test_latency_is_an_estimate_from_cycles_at_the_boards_clock(network, samples):
-    result = run(network, samples[:1], clock_hz=1_000_000, power_w=0.5)
+    result = run(network, samples[:1], clock_hz=1_000_000, power_w=0.5, model={})
     assert result.latency.p50_ms == pytest.approx(result.cycles / 1000)
     assert result.latency.source == "estimated"
     assert result.energy_mj == 0.5 * result.latency.p50_ms
     assert result.energy_source == "estimated"
+    assert result.details["wait_cycles"] is None
+    assert any("left out" in note for note in result.notes)
+
+
+FLASH = {"flash_wait_states": 5, "flash_bus_bytes": 16, "instruction_cache_bytes": 1024, "data_cache_bytes": 128}
+
+
+def waits(network, samples, **changes):
+    result = run(network, samples[:1], clock_hz=1_000_000, model=FLASH | changes)
+    assert result.latency.p50_ms == pytest.approx((result.cycles + result.details["wait_cycles"]) / 1000)
+    return result.details["wait_cycles"]
+
+
+def test_waiting_for_the_flash_is_a_term_of_its_own(network, samples, measured):
+    some = waits(network, samples)
+    assert some > 0
+    assert waits(network, samples, flash_wait_states=10) == 2 * some
+    assert waits(network, samples, flash_wait_states=0) == 0
+    assert waits(network, samples, instruction_cache_bytes=0, data_cache_bytes=0) > some
+    reads = waits(network, samples, instruction_cache_bytes=1 << 16, data_cache_bytes=1 << 16) / 5
+    assert reads <= 2 * measured.flash_bytes / 16  # each line at most once as an instruction and once as a constant
+    assert run(network, samples[:1], model=FLASH).cycles == measured.cycles
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (FLASH | {"flash_wait_state": 5}, "model has no key 'flash_wait_state'; did you mean 'flash_wait_states'"),
+        ({"flash_wait_states": 5}, "model.flash_bus_bytes must be a whole number"),
+        (FLASH | {"flash_bus_bytes": 0}, "model.flash_bus_bytes must be a whole number"),
+    ],
+)
+def test_a_flash_that_makes_no_sense_is_refused(network, samples, model, message):
+    with pytest.raises(UserError, match=message):
+        run(network, samples[:1], model=model)
 
 
 def built(artifact, core="cortex-m4", optimization="-O2"):

@@ -8,6 +8,7 @@ from targets.microcontroller.decoders.thumb import Thumb
 from targets.microcontroller.timing import TIMINGS
 
 LDR_R0_R1, LDR_R2_R3, LDR_R2_R0 = "0868", "1a68", "0268"
+LDR_R0_R1_UPDATE, LDR_R2_R1 = "51f8040b", "0a68"
 STR_R0_R3, ADD_R4_R5, ADDS_R0_R0_R0, ADDS_R6_R7_R5 = "1860", "2c44", "0018", "7e19"
 PUSH_R4_R5_LR, POP_R4_R5_PC, BX_LR, BL, BEQ = "30b5", "30bd", "7047", "00f000f8", "00d0"
 MULS_R0_R1, MLA, SMLAD, SMLAL, SDIV, LDRD = "4843", "01fb0230", "21fb0230", "c1fb0201", "91fbf2f0", "d1e90023"
@@ -40,6 +41,8 @@ def cycles(core, *code, executions=1, fallthroughs=0):
         ("cortex-m4", [LDR_R0_R1, STR_R0_R3], 3),  # likewise
         ("cortex-m4", [LDR_R0_R1, LDR_R2_R0], 4),  # the result is the next address
         ("cortex-m4", [LDR_R0_R1, ADD_R4_R5, LDR_R2_R3], 5),
+        ("cortex-m4", [ADDS_R0_R0_R0, LDR_R2_R0], 1 + 1 + 2),  # no forwarding to an address
+        ("cortex-m4", [LDR_R0_R1_UPDATE, LDR_R0_R1], 3),  # the base is known before the data
         ("cortex-m4", [STR_R0_R3], 1),
         ("cortex-m4", [LDRSB_R0_R1, STRB_INDEXED], 3),
         ("cortex-m4", [LDRD], 3),
@@ -77,6 +80,7 @@ def test_only_a_taken_branch_reloads_the_pipeline():
         ([MULS_R0_R1, SMLAD], 2),  # one multiplier
         ([LDR_R0_R1, LDR_R2_R3], 1),  # two load units
         ([LDR_R0_R1, LDR_R2_R0], 3),  # an address is needed a cycle early
+        ([LDR_R0_R1_UPDATE, LDR_R2_R1], 2),  # the written-back base comes a cycle before the data
         ([LDRD, ADD_R4_R5], 2),  # issues alone
         ([LDM_4, ADD_R4_R5], 3),  # 64 bits a cycle
         ([SDIV, ADD_R4_R5], 8),

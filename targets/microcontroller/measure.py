@@ -7,11 +7,12 @@ import numpy as np
 from targets.base import Array, Artifact, Batch, Latency, Measurement
 from targets.boards import Board
 from targets.errors import EdgepressError, UserError
-from targets.microcontroller import firmware, profile, toolchain
+from targets.microcontroller import firmware, flash, profile, toolchain
 from targets.microcontroller.cores import Core
 from targets.microcontroller.emulators import EMULATORS
 from targets.microcontroller.emulators.base import Counts, Emulator
 from targets.microcontroller.firmware import Firmware
+from targets.microcontroller.flash import Flash
 from targets.microcontroller.native import Native
 from targets.microcontroller.profile import Cost
 from targets.microcontroller.sources import Sources
@@ -30,18 +31,18 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     clock_hz, flash_bytes, ram_bytes = board.clock_hz, board.flash_bytes, board.ram_bytes
     if clock_hz is None or flash_bytes is None or ram_bytes is None:
         raise UserError(f"board {board.name}: a microcontroller board needs clock_hz, flash_bytes and ram_bytes; add them to its YAML file")
-    sources = Sources.of(artifact)
+    sources, described = Sources.of(artifact), flash.of(board)
     built = firmware.build(sources, core, flash_bytes, ram_bytes, optimization)
     emulator: Emulator = EMULATORS.load(core.emulator)(core, built, ram_bytes)
     outputs, kept = _native_outputs(artifact, batches)
     samples = len(outputs[0])
     emulated = kept if samples <= EMULATED_WHOLE else kept[:CONFIRMED]
-    counts = _confirmed(emulator, artifact, emulated, outputs)
-    costs = profile.by_function(core, built, counts[0])
+    counts = _confirmed(emulator, artifact, emulated, outputs, described)
+    costs = profile.by_function(core, built, counts[0], described.flash_wait_states if described else 0)
     total = sum(costs.values(), Cost())
     ram = _ram(sources, built, max(count.stack_bytes for count in counts), ram_bytes)
-    flash = _flash(sources, built, flash_bytes)
-    latency_ms = total.cycles / clock_hz * 1000
+    taken = _flash(sources, built, flash_bytes)
+    latency_ms = total.latency_ms(clock_hz)
     return Measurement(
         source="emulated",
         runner=f"{emulator.version} {core.name}, {toolchain.compiler_name()} {optimization}",
@@ -50,12 +51,19 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
         instructions=total.instructions,
         cycles=total.cycles,
         ram_bytes=ram_bytes - ram["left"],
-        flash_bytes=flash_bytes - flash["left"],
+        flash_bytes=flash_bytes - taken["left"],
         energy_mj=None if board.power_w is None else board.power_w * latency_ms,
         energy_source=None if board.power_w is None else "estimated",
         layers=profile.layers(sources, costs, clock_hz),
-        notes=tuple(_notes(core, samples, len(emulated), total)),
-        details={"core": core.name, "samples": samples, "emulated_samples": len(emulated), "ram": ram, "flash": flash},
+        notes=tuple(_notes(core, described, samples, len(emulated), total)),
+        details={
+            "core": core.name,
+            "samples": samples,
+            "emulated_samples": len(emulated),
+            "wait_cycles": total.wait_cycles if described else None,
+            "ram": ram,
+            "flash": taken,
+        },
     )
 
 
@@ -73,11 +81,13 @@ def _native_outputs(artifact: Artifact, batches: Iterable[Batch]) -> tuple[tuple
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True)), kept
 
 
-def _confirmed(emulator: Emulator, artifact: Artifact, samples: Sequence[Batch], outputs: Sequence[Array]) -> list[Counts]:
-    """The counts of the first samples, whose output bytes on the core must be this machine's."""
+def _confirmed(
+    emulator: Emulator, artifact: Artifact, samples: Sequence[Batch], outputs: Sequence[Array], described: Flash | None
+) -> list[Counts]:
+    """The counts of the first samples, whose output bytes on the core must be this machine's; of the very first with its flash reads."""
     found = []
     for sample, inputs in enumerate(samples):
-        given, counts = emulator.count(inputs)
+        given, counts = emulator.count(inputs, described if sample == 0 else None)
         if given != tuple(output[sample].tobytes() for output in outputs):
             words = f"{artifact.path}: sample {sample} gives other bytes on the emulated core than on this machine"
             raise EdgepressError(f"{words}; report it with the file")
@@ -100,8 +110,12 @@ def _flash(sources: Sources, built: Firmware, available: int) -> dict[str, int]:
     return {**parts, "left": available - sum(parts.values())}
 
 
-def _notes(core: Core, samples: int, emulated: int, total: Cost) -> Iterable[str]:
-    yield f"latency: cycles at the board's clock; cycles: instructions counted, at the timings of {core.sources['cycles']}; {core.caveat}"
+def _notes(core: Core, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
+    yield f"cycles: instructions counted, at the timings of {core.sources['cycles']}; {core.caveat}"
+    if described is None:
+        yield "latency: cycles at the board's clock; what the core waits for the flash is not described for this board and left out"
+    else:
+        yield f"latency: cycles, and {total.wait_cycles:,} more that the core waits for the flash, at the board's clock"
     yield "RAM and flash: the network's own (arena, inputs, outputs, stack; code and constants), without start-up code and drivers"
     if emulated < samples:
         yield f"outputs: the same C on this machine; the first {emulated} of {samples} samples gave the same bytes on the emulated core"

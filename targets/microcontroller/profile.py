@@ -8,7 +8,7 @@ from targets.base import Layer
 from targets.microcontroller.cores import Core
 from targets.microcontroller.decoders import DECODERS
 from targets.microcontroller.decoders.base import Decoder
-from targets.microcontroller.emulators.base import Block, Counts
+from targets.microcontroller.emulators.base import Counts
 from targets.microcontroller.firmware import FLASH_ORIGIN, Firmware
 from targets.microcontroller.sources import LayerCode, Sources
 from targets.microcontroller.timing import TIMINGS
@@ -20,32 +20,42 @@ RUNTIME = "runtime"
 
 @dataclass(frozen=True)
 class Cost:
-    """Instructions executed, cycles by the core's published timings, and the instructions among them that the decoder doesn't know."""
+    """Instructions executed, cycles by the core's published timings, cycles that the core waits for the flash, and how many of the
+    instructions the decoder doesn't know."""
 
     instructions: int = 0
     cycles: int = 0
+    wait_cycles: int = 0
     unknown: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.instructions + other.instructions, self.cycles + other.cycles, self.unknown + other.unknown)
+        return Cost(
+            self.instructions + other.instructions,
+            self.cycles + other.cycles,
+            self.wait_cycles + other.wait_cycles,
+            self.unknown + other.unknown,
+        )
+
+    def latency_ms(self, clock_hz: int) -> float:
+        """All cycles at the board's clock."""
+        return (self.cycles + self.wait_cycles) * 1000 / clock_hz
 
 
-def by_function(core: Core, firmware: Firmware, counts: Counts) -> dict[str, Cost]:
-    """The cost of one inference, for each function that ran."""
+def by_function(core: Core, firmware: Firmware, counts: Counts, wait_states: int = 0) -> dict[str, Cost]:
+    """The cost of one inference, for each function that ran; each read of the flash that missed its cache took `wait_states` cycles."""
     decoder: Decoder = DECODERS.load(core.decoder)()
     timing: Timing = TIMINGS.load(core.timing)(core.cycles)
     costs: defaultdict[str, Cost] = defaultdict(Cost)
     for block in counts.blocks:
-        costs[firmware.function_at(block.address) or RUNTIME] += _cost(block, firmware, decoder, timing)
+        start = block.address - FLASH_ORIGIN
+        instructions = decoder.block(firmware.code[start : start + block.size])
+        costs[firmware.function_at(block.address) or RUNTIME] += Cost(
+            instructions=len(instructions) * block.executions,
+            cycles=timing.cycles(instructions, block.executions, block.fallthroughs),
+            wait_cycles=block.misses * wait_states,
+            unknown=sum(instruction.operation == "unknown" for instruction in instructions) * block.executions,
+        )
     return dict(costs)
-
-
-def _cost(block: Block, firmware: Firmware, decoder: Decoder, timing: Timing) -> Cost:
-    start = block.address - FLASH_ORIGIN
-    instructions = decoder.block(firmware.code[start : start + block.size])
-    unknown = sum(instruction.operation == "unknown" for instruction in instructions)
-    cycles = timing.cycles(instructions, block.executions, block.fallthroughs)
-    return Cost(len(instructions) * block.executions, cycles, unknown * block.executions)
 
 
 def layers(sources: Sources, costs: Mapping[str, Cost], clock_hz: int) -> tuple[Layer, ...]:
@@ -61,7 +71,7 @@ def _row(layer: LayerCode, cost: Cost, clock_hz: int) -> Layer:
         name=layer.name,
         operator=layer.operator,
         macs=layer.macs,
-        latency_ms=cost.cycles / clock_hz * 1000,
+        latency_ms=cost.latency_ms(clock_hz),
         instructions=cost.instructions,
         cycles=cost.cycles,
         ram_bytes=layer.ram_bytes,

@@ -53,16 +53,17 @@ def _decode(word: int) -> Instruction:
     encoding = next((row for row in _table()[wide] if word & row.mask == row.value), None)
     if encoding is None:
         return Instruction("unknown", size)
-    writes = _registers(word, encoding, encoding.writes)
-    words = _words(word, encoding)
+    writes = _registers(word, encoding, encoding.writes.removesuffix("!"))
+    address = _registers(word, encoding, encoding.address)
     return Instruction(
         operation=encoding.operation,
         size=size,
         reads=_registers(word, encoding, encoding.reads),
         writes=tuple(register for register in writes if register != PROGRAM_COUNTER),
-        address=_registers(word, encoding, encoding.address),
+        address=address,
         accumulator=_registers(word, encoding, encoding.accumulator),
-        words=words,
+        base=address[:1] if encoding.writes.endswith("!") else (),
+        words=_words(word, encoding),
         jumps=encoding.operation in {"branch", "branch_link", "table_branch"} or PROGRAM_COUNTER in writes,
     )
 

@@ -6,15 +6,21 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from targets.microcontroller.flash import Flash
+
 
 @dataclass(frozen=True)
 class Block:
-    """Straight-line code as the emulator saw it: where, how often it ran, how often its last branch was not taken."""
+    """Straight-line code as the emulator saw it: where, how often it ran, how often its last branch was not taken.
+
+    `misses` are the reads of the flash, for instructions and constants, that had to wait while it ran.
+    """
 
     address: int
     size: int
     executions: int
     fallthroughs: int
+    misses: int
 
 
 @dataclass(frozen=True)
@@ -35,5 +41,5 @@ class Emulator(Protocol):
     def infer(self, inputs: Sequence[NDArray[Any]]) -> tuple[bytes, ...]:
         """Runs one sample, an array for each input; the bytes of each output. EdgepressError when the core stops on a fault."""
 
-    def count(self, inputs: Sequence[NDArray[Any]]) -> tuple[tuple[bytes, ...], Counts]:
-        """The same, and what it took. UserError where the stack doesn't fit into what RAM is left."""
+    def count(self, inputs: Sequence[NDArray[Any]], flash: Flash | None = None) -> tuple[tuple[bytes, ...], Counts]:
+        """The same, and what it took (misses only of a flash that is given). UserError where the stack doesn't fit into the RAM."""

@@ -17,6 +17,7 @@ from targets.microcontroller import toolchain
 from targets.microcontroller.cores import Core
 from targets.microcontroller.emulators.base import Block, Counts
 from targets.microcontroller.firmware import FLASH_ORIGIN, RAM_ORIGIN, Firmware
+from targets.microcontroller.flash import Flash
 
 PAGE = 0x1000
 RETURN = 0x3000_0000
@@ -24,6 +25,12 @@ RETURN = 0x3000_0000
 PAINT = b"\xa5"
 """Fills the stack before a run, so that what it touched can be told."""
 SYSTEM_CONTROL = 0xE000_E000
+
+
+class _Cache(ctypes.Structure):
+    """`Cache` of counter.c."""
+
+    _fields_ = (("lines", ctypes.c_void_p), ("count", ctypes.c_uint32), ("bytes", ctypes.c_uint32))
 
 
 class _Counter(ctypes.Structure):
@@ -34,13 +41,15 @@ class _Counter(ctypes.Structure):
         ("length", ctypes.c_uint64),
         ("executions", ctypes.c_void_p),
         ("fallthroughs", ctypes.c_void_p),
+        ("misses", ctypes.c_void_p),
         ("sizes", ctypes.c_void_p),
-        ("outside", ctypes.c_uint64),
         ("next", ctypes.c_uint64),
         ("last", ctypes.c_uint64),
         ("lowest_stack", ctypes.c_uint64),
         ("read_register", ctypes.c_void_p),
         ("stack_register", ctypes.c_int32),
+        ("instructions", _Cache),
+        ("constants", _Cache),
     )
 
 
@@ -73,30 +82,37 @@ class Unicorn:
             raise EdgepressError(f"{self._firmware.path.name}: {self._place()}: the emulated core stopped: {error}") from None
         return tuple(self._read(name) for name in self._outputs())
 
-    def count(self, inputs: Sequence[NDArray[Any]]) -> tuple[tuple[bytes, ...], Counts]:
-        """The same, and what it took."""
+    def count(self, inputs: Sequence[NDArray[Any]], flash: Flash | None = None) -> tuple[tuple[bytes, ...], Counts]:
+        """The same, and what it took (misses only of a flash that is given). UserError where the stack doesn't fit into the RAM."""
         length = len(self._firmware.code)
-        executions, fallthroughs = np.zeros(length // 2 + 1, np.uint64), np.zeros(length // 2 + 1, np.uint64)
-        sizes = np.zeros(length // 2 + 1, np.uint32)
+        executions, fallthroughs, misses, sizes = (np.zeros(length // 2, kind) for kind in (np.uint64, np.uint64, np.uint64, np.uint32))
+        lines = [np.zeros(number, np.uint32) for number in ((flash.instruction_lines, flash.data_lines) if flash else (0, 0))]
+        caches = [_Cache(held.ctypes.data, len(held), flash.flash_bus_bytes if flash else 0) for held in lines]
         counter = _Counter(
             base=FLASH_ORIGIN,
             length=length,
             executions=executions.ctypes.data,
             fallthroughs=fallthroughs.ctypes.data,
+            misses=misses.ctypes.data,
             sizes=sizes.ctypes.data,
             lowest_stack=self._stack_top,
             read_register=ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p),
             stack_register=arm_const.UC_ARM_REG_SP,
+            instructions=caches[0],
+            constants=caches[1],
         )
         self._engine.mem_write(self._stack_end, PAINT * (self._stack_top - self._stack_end))
-        hook = self._add_hook(counter)
+        hooks = [self._add_hook(unicorn.UC_HOOK_BLOCK, _hooks().count_block, counter)]
+        if flash is not None:
+            hooks.append(self._add_hook(unicorn.UC_HOOK_MEM_READ, _hooks().count_constant, counter))
         try:
             outputs = self.infer(inputs)
         finally:
-            uclib.uc_hook_del(self._handle, hook)
-        blocks = tuple(
-            Block(FLASH_ORIGIN + 2 * int(i), int(sizes[i]), int(executions[i]), int(fallthroughs[i])) for i in executions.nonzero()[0]
-        )
+            for hook in hooks:
+                uclib.uc_hook_del(self._handle, hook)
+        ran = executions.nonzero()[0]
+        columns = (FLASH_ORIGIN + 2 * ran, *(column[ran] for column in (sizes, executions, fallthroughs, misses)))
+        blocks = tuple(Block(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
         return outputs, Counts(blocks, self._stack_bytes(counter.lowest_stack))
 
     @property
@@ -105,13 +121,13 @@ class Unicorn:
         handle: ctypes.c_void_p = self._engine._uch  # noqa: SLF001  Python's interface doesn't show it
         return handle
 
-    def _add_hook(self, counter: _Counter) -> ctypes.c_size_t:
-        """Adds the native hook; Unicorn's own Python interface takes Python functions only."""
+    def _add_hook(self, kind: int, function: Any, counter: _Counter) -> ctypes.c_size_t:
+        """Adds a native hook on the flash; Unicorn's own Python interface takes Python functions only."""
         hook = ctypes.c_size_t()
-        function = ctypes.cast(_hooks().count_block, ctypes.c_void_p)
         data = ctypes.c_void_p(ctypes.addressof(counter))
-        everywhere = (ctypes.c_uint64(1), ctypes.c_uint64(0))
-        failed = uclib.uc_hook_add(self._handle, ctypes.byref(hook), unicorn.UC_HOOK_BLOCK, function, data, *everywhere)
+        first, last = ctypes.c_uint64(FLASH_ORIGIN), ctypes.c_uint64(FLASH_ORIGIN + self._firmware.flash_bytes)
+        code = ctypes.cast(function, ctypes.c_void_p)
+        failed = uclib.uc_hook_add(self._handle, ctypes.byref(hook), ctypes.c_int(kind), code, data, first, last)
         if failed:
             raise EdgepressError(f"unicorn takes no hook: {unicorn.UcError(failed)}; install unicorn 2.1.4")
         return hook

@@ -56,8 +56,8 @@ class DualIssue:
             closed = operation.alone
             for unit in operation.units:
                 busy[unit] += 1
-            for register in instruction.writes:
-                ready[register] = cycle + operation.latency
+            ready.update(dict.fromkeys(instruction.writes, cycle + operation.latency))
+            ready.update(dict.fromkeys(instruction.base, cycle))  # bypassed from the address stage
             cycle += self._held(instruction, operation)
         return cycle + 1
 

@@ -14,19 +14,21 @@ class SingleIssue:
     """Cortex-M0+, M3 and M4.
 
     `cycles` maps an operation to its cycles, or to those of the `first` word and of `each` word where it moves several; `default`
-    holds for the rest. `refill` is added for every taken branch. One cycle goes from a load or indexed store behind a load whose
-    result is not its address (Arm DDI 0439B 3.3.2), unless `pipelined_loads` is false.
+    holds for the rest. `refill` is added for every taken branch. What neighbours do to each other (Arm DDI 0439B 3.3.2, TI SWCU192
+    "Load/store timings"): where `pipelined_loads`, a load or indexed store behind a load whose result isn't its address takes a
+    cycle less; an address that the instruction before has computed costs `address_stall` cycles more.
     """
 
     def __init__(self, cycles: dict[str, Any]) -> None:
         self._costs = cycles
         self._refill = int(cycles["refill"])
-        self._overlap = bool(cycles.get("pipelined_loads", True))
+        self._overlap = int(cycles["pipelined_loads"])
+        self._stall = int(cycles["address_stall"])
 
     def cycles(self, block: Sequence[Instruction], executions: int, fallthroughs: int) -> int:
         """Cycles of all `executions` of a block of straight-line code, of which `fallthroughs` did not take its last branch."""
         once = sum(self._cost(instruction) for instruction in block)
-        once -= sum(self._overlaps(before, after) for before, after in pairwise(block))
+        once += sum(self._between(before, after) for before, after in pairwise(block))
         taken = executions - fallthroughs if block[-1].jumps else 0
         return once * executions + self._refill * taken
 
@@ -34,6 +36,9 @@ class SingleIssue:
         cost = self._costs.get(instruction.operation, self._costs["default"])
         return int(cost["first"] + cost["each"] * instruction.words if isinstance(cost, dict) else cost)
 
-    def _overlaps(self, before: Instruction, after: Instruction) -> bool:
-        both = before.operation in LOADS and after.operation in OVERLAPPING
-        return self._overlap and both and not set(before.writes) & set(after.address)
+    def _between(self, before: Instruction, after: Instruction) -> int:
+        """What following directly on another instruction changes."""
+        dependent = bool(set(before.writes) & set(after.address))
+        if before.operation in LOADS:
+            return -self._overlap if after.operation in OVERLAPPING and not dependent else 0
+        return self._stall if dependent else 0
