@@ -41,6 +41,11 @@ class Axis:
         """How much input the windows cover, padding counted."""
         return (self.output - 1) * self.window.stride + self.window.extent
 
+    @property
+    def inside(self) -> bool:
+        """Whether every window lies in the input, without gaps."""
+        return self.pad == 0 and self.padded <= self.input and self.window.dilation == 1
+
 
 def axis(node: Node, padding: Padding, window: Window, size: int, output: int) -> Axis:
     """The axis as TFLite lays windows over it. Refuses strides below 1 and an output of another size."""

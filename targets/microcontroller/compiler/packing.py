@@ -9,6 +9,8 @@ from targets.microcontroller.compiler.layer import Constant
 
 ORDER = (0, 2, 1, 3)
 """Taps of a group of four, as their halfwords stand in two words."""
+OVERREAD = 4
+"""Bytes behind a plane that a depthwise kernel may load, without using them."""
 JOINED_LIMIT = 2**23
 """What a joined channel's sum stays under, so that it survives a shift by eight bits."""
 
@@ -44,3 +46,11 @@ def scratch_bytes(size: int, depth: int) -> int:
     """Two widened pixels of `size` taps, and one pixel's bytes where they can't be widened in the input."""
     groups = -(-size // 4)
     return 16 * groups + (4 * groups if depth % 4 else 0)
+
+
+def rows(taps: NDArray[np.int8], dilation: int) -> tuple[Constant, ...]:
+    """Depthwise weights [channels, height, width]; rows filled up to groups of four for the DSP extension."""
+    if dilation != 1:
+        return (Constant("weights", taps),)
+    filled = np.pad(taps, ((0, 0), (0, 0), (0, -taps.shape[2] % 4)))
+    return Constant("weights", taps, "!EP_DSP"), Constant("weights", filled, "EP_DSP")

@@ -14,16 +14,23 @@
 #endif
 #endif
 
+/* In front of a loop: the compiler leaves it rolled up. */
+#if defined(__clang__)
+#define EP_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define EP_ROLLED _Pragma("GCC unroll 1")
+#else
+#define EP_ROLLED
+#endif
+
 #if defined(__GNUC__)
 #define EP_INLINE static inline __attribute__((always_inline, unused))
 #define EP_LAYER static __attribute__((noinline))
 #define EP_ALIGN __attribute__((aligned(4)))
-#define EP_OPAQUE(value) __asm__("" : "+r"(value)) /* the compiler forgets what it knows of it, so that it doesn't unroll a loop in full */
 #else
 #define EP_INLINE static inline
 #define EP_LAYER static
 #define EP_ALIGN
-#define EP_OPAQUE(value) ((void)(value))
 #endif
 
 /* Small copies become single instructions, also where -ffreestanding keeps the compiler from knowing memcpy by its name. */

@@ -9,7 +9,8 @@ typedef struct {
     int32_t input_height, input_width, input_channels;
     int32_t output_height, output_width, output_channels;
     int32_t kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width, pad_top, pad_left;
-    int32_t input_zero_point, output_zero_point, lowest, highest, small, joined;
+    int32_t input_zero_point, output_zero_point, lowest, highest;
+    int32_t small, joined, padded; /* whether short requantization, joined weights and windows over the edge or with gaps are in use */
 } ep_conv_t;
 
 EP_INLINE int8_t ep_conv_output(const ep_conv_t s, int32_t sum, int32_t multiplier, int32_t shift) {
@@ -47,10 +48,16 @@ EP_INLINE void ep_wide_patch(const ep_conv_t s, const int8_t *input, int32_t top
     }
     for (int32_t ky = 0; ky < s.kernel_height; ky++) {
         const int32_t y = top + ky * s.dilation_height;
-        for (int32_t kx = 0; kx < s.kernel_width; kx++) {
+        const int32_t row = (y * s.input_width + left) * depth;
+        const int32_t beyond = left + (s.kernel_width - 1) * s.dilation_width - s.input_width;
+        if (!s.padded || (s.dilation_width == 1 && y >= 0 && y < s.input_height && left >= 0 && beyond < 0)) {
+            to = ep_widen(input + row, s.kernel_width * depth, to);
+            continue;
+        }
+        EP_ROLLED for (int32_t kx = 0; kx < s.kernel_width; kx++) {
             const int32_t x = left + kx * s.dilation_width;
             const int32_t inside = y >= 0 && y < s.input_height && x >= 0 && x < s.input_width;
-            to = inside ? ep_widen(input + (y * s.input_width + x) * depth, depth, to) : ep_widen_value(s.input_zero_point, depth, to);
+            to = inside ? ep_widen(input + row + kx * s.dilation_width * depth, depth, to) : ep_widen_value(s.input_zero_point, depth, to);
         }
     }
 }
@@ -80,7 +87,7 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *we
             }
         }
         const int32_t *w = weights;
-        for (int32_t channel = 0; channel < s.output_channels; channel += 2) {
+        EP_ROLLED for (int32_t channel = 0; channel < s.output_channels; channel += 2) {
             const ep_sums_t sums = ep_dot(groups, s.joined, wide, w);
             w += 2 * groups;
             output[channel] = ep_wide_output(s, sums.a0, bias[channel], multiplier[channel], shift[channel]);

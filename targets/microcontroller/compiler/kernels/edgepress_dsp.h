@@ -39,9 +39,8 @@ EP_INLINE int32_t ep_requantize_twice(int32_t twice, int32_t multiplier, int32_t
 
 /* Widens `size` bytes, a multiple of 4, for one of the two pixels. */
 EP_INLINE int32_t *ep_widen(const int8_t *from, int32_t size, int32_t *to) {
-    const int8_t *end = from + size;
-    EP_OPAQUE(end);
-    for (; from != end; from += 4) {
+    const int8_t *const end = from + size;
+    EP_ROLLED for (; from != end; from += 4) {
         const int32_t word = ep_load(from);
         to[0] = __sxtb16(word);
         to[2] = ep_odd(word);
@@ -53,9 +52,8 @@ EP_INLINE int32_t *ep_widen(const int8_t *from, int32_t size, int32_t *to) {
 /* The same for `size` times one value. */
 EP_INLINE int32_t *ep_widen_value(int32_t value, int32_t size, int32_t *to) {
     const int32_t word = (int32_t)(((uint32_t)value & 0xffffu) * 0x10001u);
-    int32_t *end = to + size;
-    EP_OPAQUE(end);
-    for (; to != end; to += 4) {
+    int32_t *const end = to + size;
+    EP_ROLLED for (; to != end; to += 4) {
         to[0] = word;
         to[2] = word;
     }
@@ -110,12 +108,11 @@ EP_INLINE void ep_dot_joined(const int32_t **from, const int32_t **weights, cons
 /* Sums over `groups` times four taps: channels A and B of pixels 0 and 1. */
 EP_INLINE ep_sums_t ep_dot(int32_t groups, int32_t joined, const int32_t *x, const int32_t *w) {
     ep_sums_t sums = {0, 0, 0, 0};
-    const int32_t *end = w + 2 * (groups - groups % 4);
-    EP_OPAQUE(end);
+    const int32_t *const end = w + 2 * (groups - groups % 4);
     if (joined && groups >= 4) {
         ep_dot_joined(&x, &w, end, &sums);
     }
-    while (w != end) {
+    EP_ROLLED while (w != end) {
         ep_step(joined, x, w, &sums);
         x += 4;
         w += 2;

@@ -41,6 +41,7 @@ class Conv2d:
             **convolution.clamp(node, options.activation, output),
             small=requantization.small,
             joined=packed.joined,
+            padded=not (vertical.inside and horizontal.inside),
         )
         return Layer(
             body=f"ep_conv({shape},\n            x0, weights, bias, multiplier, shift, scratch, y0);",

@@ -1,7 +1,7 @@
 """DEPTHWISE_CONV_2D."""
 
 from targets.formats.tflite_options import DepthwiseConv2DOptions
-from targets.microcontroller.compiler import convolution
+from targets.microcontroller.compiler import convolution, packing
 from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
@@ -19,14 +19,17 @@ class DepthwiseConv2d:
             node.require_dtype(tensor, "int8")
         node.require_batch_of_one(source)
         _, height, width, depth = source.shape
-        _, kernel_height, kernel_width, channels = weights.shape
-        if channels % depth or output.shape[3] != channels:
+        repeats, kernel_height, kernel_width, channels = weights.shape
+        if repeats != 1 or channels % depth or output.shape[3] != channels:
             raise node.refuse(f"{depth} channels go in and {channels} out", "export the model again")
         rows = convolution.Window(kernel_height, options.stride_h, options.dilation_h)
         columns = convolution.Window(kernel_width, options.stride_w, options.dilation_w)
         vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
         horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
-        folded = convolution.fold(node, node.constant(1, "weights").reshape(-1, channels).T)
+        taps = node.constant(1, "weights")[0].transpose(2, 0, 1)
+        if width == kernel_width == 1:  # taps side by side are faster than taps below each other
+            vertical, horizontal, taps = horizontal, vertical, taps.transpose(0, 2, 1)
+        folded = convolution.fold(node, taps.reshape(channels, -1))
         requantization = convolution.requantization(node, folded, 3)
         shape = structure(
             "ep_conv_t",
@@ -41,8 +44,8 @@ class DepthwiseConv2d:
         return Layer(
             body=f"ep_depthwise({shape},\n        x0, weights, bias, multiplier, shift, scratch, y0);",
             headers=("edgepress_depthwise.h",),
-            constants=(Constant("weights", folded.values), Constant("bias", folded.bias), *requantization.constants()),
+            constants=(*packing.rows(taps, horizontal.window.dilation), Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * kernel_height * kernel_width,
-            scratch_bytes=vertical.padded * horizontal.padded,
+            scratch_bytes=vertical.padded * horizontal.padded + packing.OVERREAD,
             in_place={0: 0} if source.shape == output.shape else {},
         )
