@@ -7,6 +7,7 @@ import c_folders
 import numpy as np
 import pytest
 import unicorn
+from conftest import DATA
 from elftools.elf.elffile import ELFFile
 from tflite_files import Builder, reference
 
@@ -302,3 +303,17 @@ def test_the_stack_mark_is_as_deep_as_the_code_goes(tmp_path, size):
     body = f"volatile int8_t deep[{size + 4}]; for (int i = 0; i < {size + 4}; i++) deep[i] = x[i & 3]; y[0] = deep[x[1]];"
     stack = run(c_folders.write(tmp_path / str(size), body), np.ones((1, 4), np.int8)).details["ram"]["stack"]
     assert size <= stack <= size + 64
+
+
+@pytest.mark.data
+def test_a_file_that_others_made_gives_the_reference_kernels_bytes():
+    path = DATA / "mlperf_tiny" / "kws_ref_model.tflite"
+    if not path.exists():
+        pytest.skip(f"{path} is missing")
+    inputs = np.random.default_rng(0).integers(-128, 128, (20, 49, 10, 1)).astype(np.int8)
+    result = run(formats.read(path), inputs)
+    expected = [answer[0] for answer in reference(path, [[sample[None]] for sample in inputs])]
+    np.testing.assert_array_equal(result.outputs[0], np.concatenate(expected))
+    assert result.details["emulated_samples"] == 20
+    assert result.cycles < 9.38e6  # CMSIS-NN's kernels by the same timings
+    assert result.details["ram"]["arena"] < 16_000  # the largest set of live activations

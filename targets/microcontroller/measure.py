@@ -111,7 +111,7 @@ def _flash(sources: Sources, built: Firmware, available: int) -> dict[str, int]:
 
 
 def _notes(core: Core, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
-    yield f"cycles: instructions counted, at the timings of {core.sources['cycles']}; {core.caveat}"
+    yield f"cycles: instructions counted at published timings ({core.sources['cycles']}); {core.caveat}"
     if described is None:
         yield "latency: cycles at the board's clock; what the core waits for the flash is not described for this board and left out"
     else:
