@@ -20,6 +20,7 @@ from targets.microcontroller.compiler.writer import Program, sizeof
 from targets.registry import PluginFolder
 
 OPERATORS = PluginFolder("targets.microcontroller.compiler.operators", "operator")
+MAXIMUM_ELEMENTS = 1 << 26
 KERNELS = Path(__file__).parent / "kernels"
 
 
@@ -42,6 +43,9 @@ def compile_tflite(path: Path, directory: Path, name: str | None = None) -> Arti
 
 def lower(graph: Graph, name: str) -> Program:
     """The program for a graph; nothing is written. Raises ExportError for what can't be compiled."""
+    for tensor in graph.tensors:
+        if tensor.elements > MAXIMUM_ELEMENTS:
+            raise ExportError(f"{graph.path}: tensor {tensor.name[:80]!r} has {tensor.elements} numbers; no microcontroller holds so many")
     for index in (*graph.inputs, *graph.outputs):
         tensor = graph.tensors[index]
         if tensor.dtype not in C_TYPES or not tensor.elements:

@@ -4,7 +4,7 @@ import numpy as np
 
 from targets.formats.tflite import Tensor
 from targets.formats.tflite_options import ArithmeticOptions
-from targets.microcontroller.compiler import convolution
+from targets.microcontroller.compiler import convolution, moves
 from targets.microcontroller.compiler.fixed_point import quantize_multiplier
 from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
@@ -68,7 +68,7 @@ def _product(node: Node) -> dict[str, int]:
 def _loops(node: Node, first: Tensor, second: Tensor, output: Tensor) -> dict[str, int]:
     """Sizes and steps of the loops over the output, neighbouring axes joined where both inputs allow it."""
     try:
-        steps = [np.broadcast_to(np.empty(tensor.shape, np.int8), output.shape).strides for tensor in (first, second)]
+        steps = [np.broadcast_to(moves.canvas(tensor), output.shape).strides for tensor in (first, second)]
     except ValueError:
         raise node.refuse(
             f"{list(first.shape)} and {list(second.shape)} don't make {list(output.shape)}", "export the model again"

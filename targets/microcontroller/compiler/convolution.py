@@ -86,15 +86,14 @@ def distance(vertical: Axis, horizontal: Axis, depth: int, channels: int) -> int
     For a kernel that goes over the output pixels in order, [height, width, channels], and reads all that it needs of the input
     [height, width, depth] for a pixel before it writes it.
     """
-    tops = [max(row * vertical.window.stride - vertical.pad, 0) for row in range(vertical.output)]
-    lefts = [max(column * horizontal.window.stride - horizontal.pad, 0) for column in range(horizontal.output)]
+    tops = np.maximum(np.arange(vertical.output) * vertical.window.stride - vertical.pad, 0) * horizontal.input
+    lefts = np.maximum(np.arange(horizontal.output) * horizontal.window.stride - horizontal.pad, 0)
+    below = np.append(tops[1:], vertical.input * horizontal.input)
     furthest = 0
-    for row, top in enumerate(tops):
-        below = tops[row + 1] * horizontal.input if row + 1 < len(tops) else vertical.input * horizontal.input
-        for column in range(horizontal.output):
-            right = top * horizontal.input + lefts[column + 1] if column + 1 < len(lefts) else below
-            written = row * horizontal.output + column + 1
-            furthest = max(furthest, written * channels - min(right, below) * depth)
+    for row in range(vertical.output):
+        unread = np.minimum(np.append(tops[row] + lefts[1:], below[row]), below[row])
+        written = row * horizontal.output + np.arange(1, horizontal.output + 1)
+        furthest = max(furthest, int((written * channels - unread * depth).max()))
     return furthest
 
 

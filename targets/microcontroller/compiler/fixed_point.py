@@ -82,8 +82,8 @@ def exact_multiplier(scale: float, largest: int, lowest: int, highest: int) -> t
     """
     if scale == 0.0:
         return 0, 1
-    shift = 62 - largest.bit_length() - math.frexp(scale)[1]
-    if not 1 <= shift <= 62:
+    shift = min(62 - largest.bit_length() - math.frexp(scale)[1], 62)
+    if shift < 1:
         raise ValueError(f"scale {scale} is out of range")
     steps = [(first, value) for value in range(lowest + 1, highest + 1) if abs(first := _first_sum(scale, value)) < largest]
     nearest = math.floor(math.ldexp(scale, shift))

@@ -24,8 +24,10 @@ class Block:
 
 
 def canvas(tensor: Tensor) -> Array:
-    """An array of a tensor's shape and dtype, to take views of; its numbers mean nothing."""
-    return np.empty(tensor.shape, tensor.dtype)
+    """An array of a tensor's shape and dtype, to take views of. It has no memory behind it: only its steps mean something."""
+    itemsize = np.dtype(tensor.dtype).itemsize
+    steps = np.cumprod([itemsize, *tensor.shape[:0:-1]], dtype=np.int64)[::-1]
+    return np.lib.stride_tricks.as_strided(np.empty(1, tensor.dtype), tensor.shape, steps[-len(tensor.shape) :] if tensor.shape else ())
 
 
 def block(base: Array, view: Array) -> Block:

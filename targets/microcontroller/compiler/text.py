@@ -39,8 +39,8 @@ def identifier(name: str) -> str:
 
 
 def comment(name: str) -> str:
-    """A name as it may stand in a comment: printable ASCII without what could end it."""
-    return re.sub(r"[^A-Za-z0-9_.:;/+\- ]", "?", name)[:100].replace("*/", "?").replace("/*", "?").replace("//", "/")
+    """A name as it may stand in a comment: nothing of it can end the comment or join lines."""
+    return re.sub(r"[^A-Za-z0-9_.:;+\- ]", "_", name)[:100]
 
 
 def structure(kind: str, **values: int) -> str:

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from targets.microcontroller.compiler import moves
 from targets.microcontroller.compiler.fixed_point import quantize_multiplier
 from targets.microcontroller.compiler.layer import Layer
@@ -26,7 +24,7 @@ class Mean:
         count = math.prod(source.shape[axis] for axis in axes)
         if output.elements * count != source.elements or not count:
             raise node.refuse(f"it makes {list(output.shape)} of {list(source.shape)} over axes {sorted(axes)}", "export the model again")
-        steps = np.empty(source.shape, np.int8).strides
+        steps = moves.canvas(source).strides
         kept = _joined(node, [(source.shape[axis], steps[axis]) for axis in range(rank) if axis not in axes])
         reduced = _joined(node, [(source.shape[axis], steps[axis]) for axis in sorted(axes)])
         scale, zero_point = node.scale(source)
