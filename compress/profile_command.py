@@ -1,6 +1,7 @@
 """What `edgepress profile` does between its options and its rows."""
 
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def open_data(name: str) -> Data:
     """Data by one word: `digits`, an `.npz` file or `package.module:function`."""
     kind = "npz" if name.endswith(".npz") else "factory" if ":" in name else "builtin"
     cls = DATA.load(kind)
-    main = next(iter(cls.__dataclass_fields__))
+    main = fields(cls)[0].name
     loaded: Data = build(cls, {main: name}, f"--data {name}", Path.cwd())()
     return loaded
 

@@ -199,7 +199,7 @@ def _check_order(passes: tuple[tuple[str, Any], ...], path: Path) -> None:
             raise UserError(
                 f"{path}: passes[{index}]: {name} works on a {options.takes} network, but {before} left it {stage}; put {name} first"
             )
-        stage = getattr(options, "gives", options.takes)
+        stage = options.gives
 
 
 def _target(entry: str | dict[str, Any], where: str) -> TargetPart:

@@ -122,7 +122,7 @@ def test_a_board_answers_without_hardware(name, quantized, tmp_path):
     assert missing is None or (isinstance(missing, Problem) and missing.reason and missing.cure)
     artifact = compress.export(quantized, "tflite", tmp_path)
     assert all(problem.reason and problem.cure for problem in target.check(artifact))
-    assert set(target.choose([artifact])) <= {artifact}
+    assert list(target.choose([artifact])) in ([], [artifact])
     if missing is not None:
         found = target.run(artifact, iter(()), RunOptions())
         assert isinstance(found, Measurement)

@@ -17,5 +17,8 @@ class Pass(Protocol):
     takes: ClassVar[Stage]
     """The stage of the models it works on."""
 
+    gives: ClassVar[Stage]
+    """The stage of the models it makes."""
+
     def __call__(self, model: Model, context: Context) -> Model:
         """The model after the pass. UserError where the model can't be worked on, naming the layer."""

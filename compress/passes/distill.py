@@ -23,6 +23,7 @@ class Distill(TrainingOptions):
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
     takes: ClassVar[Stage] = "float"
+    gives: ClassVar[Stage] = "float"
 
     teacher: Literal["original"] = "original"
     temperature: float = 4.0

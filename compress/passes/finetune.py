@@ -14,6 +14,7 @@ class Finetune(TrainingOptions):
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
     takes: ClassVar[Stage] = "float"
+    gives: ClassVar[Stage] = "float"
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The trained model. UserError where there are too few samples or the training diverges."""

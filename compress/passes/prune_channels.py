@@ -27,6 +27,7 @@ class PruneChannels:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
     takes: ClassVar[Stage] = "float"
+    gives: ClassVar[Stage] = "float"
 
     ratio: float = 0.5
     macs: float | None = None

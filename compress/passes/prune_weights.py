@@ -25,6 +25,7 @@ class PruneWeights:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
     takes: ClassVar[Stage] = "float"
+    gives: ClassVar[Stage] = "float"
 
     sparsity: float = 0.5
     scope: Literal["global", "layer"] = "global"
