@@ -16,7 +16,7 @@ from targets.base import RunOptions
 from targets.errors import EdgepressError, UserError
 from targets.microcontroller import Microcontroller, cores, firmware, native, profile
 from targets.microcontroller.compiled import as_c
-from targets.microcontroller.decoders.thumb import Thumb
+from targets.microcontroller.decoders import DECODERS
 from targets.microcontroller.emulators.unicorn import Unicorn
 from targets.microcontroller.sources import Sources
 
@@ -157,11 +157,19 @@ def test_a_flash_that_makes_no_sense_is_refused(network, samples, model, message
         run(network, samples[:1], model=model)
 
 
+def test_a_core_without_published_timings_gets_instructions_only(network, samples):
+    result = run(network, samples[:1], core="rv32imc", power_w=0.5)
+    assert result.instructions == sum(layer.instructions for layer in result.layers) > 0
+    assert (result.cycles, result.latency, result.energy_mj, result.energy_source) == (None, None, None, None)
+    assert {(layer.cycles, layer.latency_ms) for layer in result.layers} == {(None, None)}
+    assert any("not estimated" in note for note in result.notes)
+
+
 def built(artifact, core="cortex-m4", optimization="-O2"):
     return firmware.build(Sources.of(as_c(artifact)), cores.load(core), 1 << 20, RAM, optimization)
 
 
-@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4"])
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "rv32imc"])
 def test_instructions_are_those_of_a_hook_on_every_instruction(network, samples, core):
     """Unicorn doesn't show those that an IT block skips to such a hook; the core spends a cycle on each, so they count."""
     made = built(network, core)
@@ -170,7 +178,7 @@ def test_instructions_are_those_of_a_hook_on_every_instruction(network, samples,
     counted, skippable = Counter(), set()
     for block in counts.blocks:
         address, conditional = block.address, 0
-        for instruction in Thumb().block(made.code[address - firmware.FLASH_ORIGIN :][: block.size]):
+        for instruction in DECODERS.load(cores.load(core).decoder)().block(made.code[address - firmware.FLASH_ORIGIN :][: block.size]):
             counted[address] += block.executions
             skippable |= {address} if conditional else set()
             conditional = 4 if instruction.operation == "it" else max(conditional - 1, 0)

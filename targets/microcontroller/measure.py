@@ -42,19 +42,21 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     total = sum(costs.values(), Cost())
     ram = _ram(sources, built, max(count.stack_bytes for count in counts), ram_bytes)
     taken = _flash(sources, built, flash_bytes)
-    latency_ms = total.latency_ms(clock_hz)
+    timed = clock_hz if core.timing else None
+    latency_ms = total.latency_ms(timed) if timed else None
+    energy_mj = board.power_w * latency_ms if board.power_w and latency_ms else None
     return Measurement(
         source="emulated",
         runner=f"{emulator.version} {core.name}, {toolchain.compiler_name()} {optimization}",
         outputs=outputs,
-        latency=Latency(latency_ms, latency_ms, 1, "estimated"),
+        latency=Latency(latency_ms, latency_ms, 1, "estimated") if latency_ms else None,
         instructions=total.instructions,
-        cycles=total.cycles,
+        cycles=total.cycles if timed else None,
         ram_bytes=ram_bytes - ram["left"],
         flash_bytes=flash_bytes - taken["left"],
-        energy_mj=None if board.power_w is None else board.power_w * latency_ms,
-        energy_source=None if board.power_w is None else "estimated",
-        layers=profile.layers(sources, costs, clock_hz),
+        energy_mj=energy_mj,
+        energy_source=None if energy_mj is None else "estimated",
+        layers=profile.layers(sources, costs, timed),
         notes=tuple(_notes(core, described, samples, len(emulated), total)),
         details={
             "core": core.name,
@@ -111,11 +113,14 @@ def _flash(sources: Sources, built: Firmware, available: int) -> dict[str, int]:
 
 
 def _notes(core: Core, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
-    yield f"cycles: instructions counted at published timings ({core.sources['cycles']}); {core.caveat}"
-    if described is None:
-        yield "latency: cycles at the board's clock; what the core waits for the flash is not described for this board and left out"
+    if core.timing is None:
+        yield f"cycles, latency and energy: not estimated, since instruction timings are {core.sources['cycles']}"
     else:
-        yield f"latency: cycles, and {total.wait_cycles:,} more that the core waits for the flash, at the board's clock"
+        yield f"cycles: instructions counted at published timings ({core.sources['cycles']}); {core.caveat}"
+        if described is None:
+            yield "latency: cycles at the board's clock; what the core waits for the flash is not described for this board and left out"
+        else:
+            yield f"latency: cycles, and {total.wait_cycles:,} more that the core waits for the flash, at the board's clock"
     yield "RAM and flash: the network's own (arena, inputs, outputs, stack; code and constants), without start-up code and drivers"
     if emulated < samples:
         yield f"outputs: the same C on this machine; the first {emulated} of {samples} samples gave the same bytes on the emulated core"

@@ -44,36 +44,39 @@ class Cost:
 def by_function(core: Core, firmware: Firmware, counts: Counts, wait_states: int = 0) -> dict[str, Cost]:
     """The cost of one inference, for each function that ran; each read of the flash that missed its cache took `wait_states` cycles."""
     decoder: Decoder = DECODERS.load(core.decoder)()
-    timing: Timing = TIMINGS.load(core.timing)(core.cycles)
+    timing: Timing | None = TIMINGS.load(core.timing)(core.cycles) if core.timing else None
     costs: defaultdict[str, Cost] = defaultdict(Cost)
     for block in counts.blocks:
         start = block.address - FLASH_ORIGIN
         instructions = decoder.block(firmware.code[start : start + block.size])
         costs[firmware.function_at(block.address) or RUNTIME] += Cost(
             instructions=len(instructions) * block.executions,
-            cycles=timing.cycles(instructions, block.executions, block.fallthroughs),
+            cycles=timing.cycles(instructions, block.executions, block.fallthroughs) if timing else 0,
             wait_cycles=block.misses * wait_states,
             unknown=sum(instruction.operation == "unknown" for instruction in instructions) * block.executions,
         )
     return dict(costs)
 
 
-def layers(sources: Sources, costs: Mapping[str, Cost], clock_hz: int) -> tuple[Layer, ...]:
-    """A row for each layer, in the order in which they run, and one for the runtime; their sums are the whole inference's."""
+def layers(sources: Sources, costs: Mapping[str, Cost], clock_hz: int | None) -> tuple[Layer, ...]:
+    """A row for each layer, in the order in which they run, and one for the runtime; their sums are the whole inference's.
+
+    Without a clock, cycles and latency aren't told.
+    """
     owned = {layer.function for layer in sources.layers}
     rows = [_row(layer, costs.get(layer.function or "", Cost()), clock_hz) for layer in sources.layers]
     rest = sum((cost for function, cost in costs.items() if function not in owned), Cost())
     return (*rows, _row(LayerCode(None, RUNTIME, "RUNTIME", None, None, None), rest, clock_hz))
 
 
-def _row(layer: LayerCode, cost: Cost, clock_hz: int) -> Layer:
+def _row(layer: LayerCode, cost: Cost, clock_hz: int | None) -> Layer:
     return Layer(
         name=layer.name,
         operator=layer.operator,
         macs=layer.macs,
-        latency_ms=cost.latency_ms(clock_hz),
+        latency_ms=cost.latency_ms(clock_hz) if clock_hz else None,
         instructions=cost.instructions,
-        cycles=cost.cycles,
+        cycles=cost.cycles if clock_hz else None,
         ram_bytes=layer.ram_bytes,
         flash_bytes=layer.flash_bytes,
     )

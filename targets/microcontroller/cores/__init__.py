@@ -18,7 +18,8 @@ class Core:
 
     `zig_target` and `zig_cpu` compile for it. `emulator` names the module of `emulators/` that runs it and `model` the core
     there. `decoder` names the module of `decoders/` that knows its instructions, `timing` the one of `timing/` that adds up
-    cycles, and `cycles` are that one's constants. `sources` says where these are published, `caveat` what they leave out.
+    cycles (None where no timings are published), and `cycles` are that one's constants. `sources` says where these are published,
+    `caveat` what they leave out.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Core:
     emulator: str
     model: str
     decoder: str
-    timing: str
+    timing: str | None
     cycles: dict[str, Any]
     sources: dict[str, str]
     caveat: str

@@ -2,14 +2,16 @@
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import unicorn
 from numpy.typing import NDArray
-from unicorn import arm_const
+from unicorn import arm_const, riscv_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from targets.errors import EdgepressError, UserError
@@ -25,6 +27,46 @@ RETURN = 0x3000_0000
 PAINT = b"\xa5"
 """Fills the stack before a run, so that what it touched can be told."""
 SYSTEM_CONTROL = 0xE000_E000
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """An instruction set in Unicorn's terms: its registers, and the bit that an address of code carries."""
+
+    architecture: int
+    mode: int
+    models: dict[str, int]
+    stack_register: int
+    return_register: int
+    program_counter: int
+    state: int
+
+
+def _models(constants: ModuleType, prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): value for name, value in vars(constants).items() if name.startswith(prefix)}
+
+
+MACHINES = {
+    # UC_MODE_MCLASS would always give a Cortex-M33, whatever model is asked for.
+    "thumb": _Machine(
+        architecture=unicorn.UC_ARCH_ARM,
+        mode=unicorn.UC_MODE_THUMB,
+        models=_models(arm_const, "UC_CPU_ARM_"),
+        stack_register=arm_const.UC_ARM_REG_SP,
+        return_register=arm_const.UC_ARM_REG_LR,
+        program_counter=arm_const.UC_ARM_REG_PC,
+        state=1,
+    ),
+    "riscv": _Machine(
+        architecture=unicorn.UC_ARCH_RISCV,
+        mode=unicorn.UC_MODE_RISCV32,
+        models=_models(riscv_const, "UC_CPU_"),
+        stack_register=riscv_const.UC_RISCV_REG_SP,
+        return_register=riscv_const.UC_RISCV_REG_RA,
+        program_counter=riscv_const.UC_RISCV_REG_PC,
+        state=0,
+    ),
+}
 
 
 class _Cache(ctypes.Structure):
@@ -54,17 +96,17 @@ class _Counter(ctypes.Structure):
 
 
 class Unicorn:
-    """A Cortex-M core (but for M55 and M85, whose MVE it lacks) with a firmware in flash."""
+    """A Cortex-M core (but for M55 and M85, whose MVE it lacks) or RISC-V core with a firmware in flash."""
 
     version = f"unicorn {unicorn.__version__}"
 
     def __init__(self, core: Core, firmware: Firmware, ram_bytes: int) -> None:
         self._firmware = firmware
-        self._stack_top = RAM_ORIGIN + ram_bytes // 8 * 8
+        self._stack_top = RAM_ORIGIN + ram_bytes // 16 * 16
         self._stack_end = RAM_ORIGIN + firmware.static_ram_bytes
-        # UC_MODE_MCLASS would always give a Cortex-M33, whatever model is asked for.
-        self._engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        self._engine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{core.model}"))
+        self._machine = MACHINES[core.decoder]
+        self._engine = unicorn.Uc(self._machine.architecture, self._machine.mode)
+        self._engine.ctl_set_cpu_model(self._machine.models[core.model])
         for origin, size in ((FLASH_ORIGIN, firmware.flash_bytes), (RAM_ORIGIN, ram_bytes), (RETURN, PAGE), (SYSTEM_CONTROL, PAGE)):
             self._engine.mem_map(origin, -(-size // PAGE) * PAGE)
         for address, content in firmware.segments:
@@ -74,10 +116,10 @@ class Unicorn:
         """Runs one sample, an array for each input; the bytes of each output. EdgepressError when the core stops on a fault."""
         for i, values in enumerate(inputs):
             self._write(f"input_{i}", np.ascontiguousarray(values).tobytes())
-        self._engine.reg_write(arm_const.UC_ARM_REG_SP, self._stack_top)
-        self._engine.reg_write(arm_const.UC_ARM_REG_LR, RETURN | 1)
+        self._engine.reg_write(self._machine.stack_register, self._stack_top)
+        self._engine.reg_write(self._machine.return_register, RETURN | self._machine.state)
         try:
-            self._engine.emu_start(self._firmware.entry | 1, RETURN)
+            self._engine.emu_start(self._firmware.entry | self._machine.state, RETURN)
         except unicorn.UcError as error:
             raise EdgepressError(f"{self._firmware.path.name}: {self._place()}: the emulated core stopped: {error}") from None
         return tuple(self._read(name) for name in self._outputs())
@@ -97,7 +139,7 @@ class Unicorn:
             sizes=sizes.ctypes.data,
             lowest_stack=self._stack_top,
             read_register=ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p),
-            stack_register=arm_const.UC_ARM_REG_SP,
+            stack_register=self._machine.stack_register,
             instructions=caches[0],
             constants=caches[1],
         )
@@ -157,7 +199,7 @@ class Unicorn:
         return bytes(self._engine.mem_read(symbol.address, symbol.size))
 
     def _place(self) -> str:
-        address = self._engine.reg_read(arm_const.UC_ARM_REG_PC)
+        address = self._engine.reg_read(self._machine.program_counter)
         return self._firmware.function_at(address) or f"address {address:#x}"
 
 
