@@ -1,5 +1,6 @@
 """Boards, estimates and marks are tested everywhere; what runs under emulation is skipped where the root file system isn't set up."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,3 +151,36 @@ def test_what_the_runtime_refuses_and_what_does_not_apply_are_errors_of_one_line
     assert "\n" not in str(refusal.value)
     with pytest.raises(UserError, match="takes no device"):
         boards.target("raspberry-pi-4").run(artifact, [(float_samples(1),)], RunOptions(device="ssh://pi@board"))
+
+
+@emulated
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["raspberry-pi-3b-plus", "raspberry-pi-4", "raspberry-pi-5"])
+def test_every_core_gives_the_bytes_of_this_machine_on_a_real_int8_network(name):
+    path = Path(__file__).parents[2] / "shared" / "data" / "mlperf_tiny" / "kws_ref_model.tflite"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    samples = np.random.default_rng(0).integers(-128, 128, (8, 49, 10, 1)).astype(np.int8)
+    artifact = formats.read(path)
+    there, here = (boards.target(board).run(artifact, [(samples,)], RunOptions(repetitions=1)) for board in (name, "host"))
+    np.testing.assert_array_equal(there.outputs[0], here.outputs[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None or shutil.which("apt-get") is None, reason="needs qemu-user and apt")
+def test_set_up_from_nothing_says_the_size_first_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEPRESS_CACHE", str(tmp_path))
+    said = []
+    folder = setup(said.append)
+    assert folder == tmp_path / "raspberry-pi"
+    assert [line for line in said if "will be downloaded" in line] == said[1:2]
+    measurement = boards.target("raspberry-pi-4").run(
+        formats.read(dense_tflite(tmp_path / "m.tflite")), [(float_samples(2),)], RunOptions()
+    )
+    np.testing.assert_allclose(measurement.outputs[0], float_answer(float_samples(2)), rtol=1e-5, atol=1e-5)
+    shutil.rmtree(next(folder.glob("packages-*")))
+    said.clear()
+    setup(said.append)
+    setup(said.append)
+    assert len(said) == 1
+    assert boards.target("raspberry-pi-4").available() is None
