@@ -28,7 +28,8 @@ def binary(name, first, second, activation=0, scales=((0.05, 3), (0.02, -4), (0.
         else:
             operands.append(builder.input(shape, scale, zero_point))
     output = builder.tensor(np.broadcast_shapes(first, second), "int8", *scales[2])
-    builder.operator(name, operands, [output], f"{name.capitalize()}Options", fusedActivationFunction=activation)
+    options = {"fusedActivationFunction": activation} if name in {"ADD", "SUB", "MUL"} else {}
+    builder.operator(name, operands, [output], f"{name.capitalize()}Options" if options else "MaximumMinimumOptions", **options)
     return builder
 
 
@@ -40,13 +41,13 @@ def extent(size, kernel, stride, dilation, padding):
 def convolution(
     shape=(9, 7, 4), channels=5, kernel=(3, 3), stride=(1, 1), dilation=(1, 1), padding=0, activation=0, zero_points=(-7, 4), **more
 ):
-    """`more`: depthwise, per_channel, bias, weights (values), scale of the weights, output_scale."""
+    """`more`: depthwise, groups, per_channel, bias, weights (values), scale of the weights, output_scale."""
     builder, depthwise, per_channel = Builder(), more.get("depthwise", False), more.get("per_channel", True)
     height, width, depth = shape
     given = builder.input((1, *shape), 0.05, zero_points[0])
     if depthwise:
         channels *= depth
-    form, axis = ((1, *kernel, channels), 3) if depthwise else ((channels, *kernel, depth), 0)
+    form, axis = ((1, *kernel, channels), 3) if depthwise else ((channels, *kernel, depth // more.get("groups", 1)), 0)
     scale = RANDOM.uniform(0.5, 1, channels) * more.get("scale", 0.01) if per_channel else more.get("scale", 0.01)
     weights = builder.constant(more["weights"](form) if "weights" in more else int8(*form), "int8", scale=scale, axis=axis)
     bias = [builder.constant(RANDOM.integers(-3000, 3000, channels), scale=np.asarray(scale) * 0.05)] if more.get("bias", True) else []
@@ -141,9 +142,8 @@ def parted(name, shape, shapes, before=(), after=(), options=None, **values):
     return builder
 
 
-def everywhere():
-    """Every operator with the options that change what it does: label and builder."""
-    shape = (1, 4, 5, 6)
+def tables():
+    """Functions of one number."""
     yield "logistic", unary("LOGISTIC", output=(1 / 256, -128))
     yield "tanh", unary("TANH", output=(1 / 128, 0), source=(0.02, -3))
     for alpha in (0.1, -0.3, 1.5):
@@ -154,6 +154,11 @@ def everywhere():
     yield "gelu", unary("GELU", "GeluOptions", approximate=False)
     yield "gelu approximate", unary("GELU", "GeluOptions", approximate=True)
     yield "hard swish", unary("HARD_SWISH", "HardSwishOptions", source=(0.05, 3))
+
+
+def pairs():
+    """Functions of two numbers."""
+    shape = (1, 4, 5, 6)
     for name in ("ADD", "SUB", "MUL"):
         for second in (shape, (6,), (1, 1, 1, 6), (1,)):
             yield f"{name} {second}", binary(name, shape, second)
@@ -162,6 +167,13 @@ def everywhere():
         for position in (0, 1):
             yield f"{name} constant {position}", binary(name, *(((6,), shape) if position == 0 else (shape, (6,))), constant=position)
         yield f"{name} far apart", binary(name, (1, 9), (1, 9), scales=((0.5, -128), (0.001, 127), (0.3, 9)))
+    for name in ("MAXIMUM", "MINIMUM"):
+        yield name, binary(name, shape, (6,), scales=((0.05, 3),) * 3)
+
+
+def windows():
+    """Pooling, fully connected layers, softmax, means."""
+    shape = (1, 4, 5, 6)
     for name in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
         for padding in (0, 1):
             yield f"{name} {padding}", pooling(name, padding=padding)
@@ -175,6 +187,17 @@ def everywhere():
     yield "softmax steep", softmax((1, 40), 2.0)
     for axes, keep in (([1, 2], True), ([1, 2], False), ([3], False), ([-1, 1], True), ([0, 1, 2, 3], False)):
         yield f"mean {axes} {keep}", reduction("MEAN", shape, axes, keep)
+
+
+def moves():
+    """Numbers that go elsewhere."""
+    shape = (1, 4, 5, 6)
+    for corners, centers in ((False, False), (True, False), (False, True)):
+        options = {"alignCorners": corners, "halfPixelCenters": centers}
+        yield (
+            f"nearest {options}",
+            moved("RESIZE_NEAREST_NEIGHBOR", shape, (1, 7, 12, 6), [[7, 12]], "ResizeNearestNeighborOptions", **options),
+        )
     yield "reshape", moved("RESHAPE", shape, (1, 20, 6), [[1, 20, 6]])
     yield "squeeze", moved("SQUEEZE", (1, 1, 7, 1), (7,), options="SqueezeOptions")
     yield "expand", moved("EXPAND_DIMS", (1, 7), (1, 7, 1), [2])
@@ -201,6 +224,12 @@ def everywhere():
     yield "split by sizes", parted("SPLIT_V", (1, 4, 6), [(1, 4, 1), (1, 4, 5)], after=[[1, 5], 2], options="SplitVOptions", numSplits=2)
 
 
+def everywhere():
+    """Every operator with the options that change what it does: label and builder."""
+    for family in (tables, pairs, windows, moves):
+        yield from family()
+
+
 def convolutions():
     """Convolutions whose options take different ways through the kernels."""
     for depthwise in (False, True):
@@ -219,6 +248,8 @@ def convolutions():
         yield f"{word} whole", convolution(depthwise=depthwise, shape=(7, 6, 8), kernel=(7, 6), padding=1)
     for channels in (1, 2, 3, 8):
         yield f"pointwise {channels}", convolution(shape=(3, 5, 8), kernel=(1, 1), channels=channels)
+    yield "groups", convolution(shape=(5, 6, 8), channels=4, groups=2, stride=(2, 1))
+    yield "odd groups", convolution(shape=(5, 6, 9), channels=9, groups=3, padding=1)
     yield "depthwise no bias", convolution(depthwise=True, bias=False)
     yield "pointwise stride", convolution(shape=(7, 7, 8), kernel=(1, 1), stride=(2, 2), channels=12)
     yield "deep", convolution(shape=(3, 3, 80), channels=4)

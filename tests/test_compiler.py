@@ -77,7 +77,7 @@ REFUSED = [
     (lambda: changed(convolution(), computed_weights), "its weights is computed at run time"),
     (lambda: changed(convolution(), lopsided_weights), "have a zero point"),
     (lambda: changed(convolution(), no_scale), "has not one scale"),
-    (lambda: changed(convolution(), groups), "it has groups"),
+    (lambda: changed(convolution(), groups), "4 to each of 5 filters"),
     (lambda: changed(convolution(), batch), "batch of 2"),
     (lambda: changed(convolution(), fused_tanh), "fused activation is TANH"),
     (lambda: changed(convolution(), stride), "stride and dilation"),

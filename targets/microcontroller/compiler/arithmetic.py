@@ -1,4 +1,4 @@
-"""ADD, SUB and MUL of int8 tensors, with broadcasting."""
+"""ADD, SUB, MUL, MAXIMUM and MINIMUM of int8 tensors, with broadcasting."""
 
 import numpy as np
 
@@ -16,14 +16,18 @@ RAISED = 1 << 20
 
 
 def lower(node: Node, operation: str) -> Layer:
-    """The layer for '+', '-' or '*'."""
+    """The layer for '+', '-' or '*', or '>' and '<' for the larger and the smaller of two numbers."""
     first, second, output = node.input(0), node.input(1), node.output()
     for tensor in (first, second, output):
         node.require_dtype(tensor, "int8")
     members = _loops(node, first, second, output)
-    members |= {"first_zero_point": node.scale(first)[1], "second_zero_point": node.scale(second)[1]}
-    members |= convolution.clamp(node, node.options(ArithmeticOptions).activation, output)
-    members |= _product(node) if operation == "*" else _sum(node)
+    if operation in "+-*":
+        members |= {"first_zero_point": node.scale(first)[1], "second_zero_point": node.scale(second)[1]}
+        members |= convolution.clamp(node, node.options(ArithmeticOptions).activation, output)
+        members |= _product(node) if operation == "*" else _sum(node)
+    else:
+        node.same_scale(first, output)
+        node.same_scale(second, output)
     operands, constants = _operands(first, second)
     computed = node.computed()
     return Layer(

@@ -23,17 +23,17 @@ class Packed:
     joined: bool
 
 
-def pack(weights: NDArray[np.int8]) -> Packed:
-    """Pairs up the channels of weights [out, inputs]; what is missing to pairs and groups of four is filled with 0."""
+def pack(weights: NDArray[np.int8], groups: int = 1) -> Packed:
+    """Pairs up the channels of weights [out, inputs], within each group; what is missing to pairs and fours is filled with 0."""
     channels, size = weights.shape
-    padded = np.zeros((channels + channels % 2, -(-size // 4) * 4), np.int64)
-    padded[:channels, :size] = weights
-    groups = padded.reshape(len(padded) // 2, 2, -1, 4)[..., ORDER]
-    first, second = groups[:, 0], groups[:, 1]
+    filters = channels // groups
+    filled = np.zeros((groups, filters + filters % 2, -(-size // 4) * 4), np.int64)
+    filled[:, :filters, :size] = weights.reshape(groups, filters, size)
+    taps = filled.reshape(-1, 2, filled.shape[2] // 4, 4)[..., ORDER]
+    first, second = taps[:, 0], taps[:, 1]
     joined = bool(np.all(256 * second + first >= -(2**15)) and np.all(np.abs(second).sum(axis=(1, 2)) * 128 < JOINED_LIMIT))
     halves = 256 * second + (first if joined else first & 0xFF)
-    low, high = halves[..., 0::2], halves[..., 1::2]
-    words = (high & 0xFFFF) << 16 | low & 0xFFFF
+    words = (halves[..., 1::2] & 0xFFFF) << 16 | halves[..., 0::2] & 0xFFFF
     return Packed(words.astype(np.uint32).view(np.int32), joined)
 
 

@@ -6,8 +6,8 @@
 #include "edgepress_dsp.h"
 
 typedef struct {
-    int32_t input_height, input_width, input_channels;
-    int32_t output_height, output_width, output_channels;
+    int32_t input_height, input_width, input_channels, output_height, output_width, output_channels;
+    int32_t depth, filters; /* what one call works on: all channels unless there are groups */
     int32_t kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width, pad_top, pad_left;
     int32_t input_zero_point, output_zero_point, lowest, highest;
     int32_t small, joined, padded; /* whether short requantization, joined weights and windows over the edge or with gaps are in use */
@@ -18,18 +18,34 @@ EP_INLINE int8_t ep_conv_output(const ep_conv_t s, int32_t sum, int32_t multipli
     return (int8_t)ep_clamp(scaled + s.output_zero_point, s.lowest, s.highest);
 }
 
+/* Whether a row of the kernel lies in the input in one piece. */
+EP_INLINE int32_t ep_row_inside(const ep_conv_t s, int32_t y, int32_t left) {
+    const int32_t right = left + (s.kernel_width - 1) * s.dilation_width;
+    const int32_t inside = !s.padded || (y >= 0 && y < s.input_height && left >= 0 && right < s.input_width);
+    return inside && s.dilation_width == 1 && s.depth == s.input_channels;
+}
+
+EP_INLINE int32_t ep_tap_inside(const ep_conv_t s, int32_t y, int32_t x) {
+    return y >= 0 && y < s.input_height && x >= 0 && x < s.input_width;
+}
+
 /* The input under the kernel at one output position, [height][width][in]. */
 EP_INLINE void ep_patch(const ep_conv_t s, const int8_t *input, int32_t top, int32_t left, int8_t *patch) {
     for (int32_t ky = 0; ky < s.kernel_height; ky++) {
         const int32_t y = top + ky * s.dilation_height;
-        for (int32_t kx = 0; kx < s.kernel_width; kx++) {
+        if (ep_row_inside(s, y, left)) {
+            EP_COPY(patch, input + (y * s.input_width + left) * s.input_channels, (size_t)(s.kernel_width * s.depth));
+            patch += s.kernel_width * s.depth;
+            continue;
+        }
+        EP_ROLLED for (int32_t kx = 0; kx < s.kernel_width; kx++) {
             const int32_t x = left + kx * s.dilation_width;
-            if (y >= 0 && y < s.input_height && x >= 0 && x < s.input_width) {
-                EP_COPY(patch, input + (y * s.input_width + x) * s.input_channels, (size_t)s.input_channels);
+            if (ep_tap_inside(s, y, x)) {
+                EP_COPY(patch, input + (y * s.input_width + x) * s.input_channels, (size_t)s.depth);
             } else {
-                EP_FILL(patch, s.input_zero_point, (size_t)s.input_channels);
+                EP_FILL(patch, s.input_zero_point, (size_t)s.depth);
             }
-            patch += s.input_channels;
+            patch += s.depth;
         }
     }
 }
@@ -38,9 +54,8 @@ EP_INLINE void ep_patch(const ep_conv_t s, const int8_t *input, int32_t top, int
 
 /* The input under the kernel at one output position, widened for pixel 0 or 1 of `to`. */
 EP_INLINE void ep_wide_patch(const ep_conv_t s, const int8_t *input, int32_t top, int32_t left, int8_t *bytes, int32_t *to) {
-    const int32_t depth = s.input_channels;
-    const int32_t size = s.kernel_height * s.kernel_width * depth;
-    if (depth % 4 != 0) {
+    const int32_t size = s.kernel_height * s.kernel_width * s.depth;
+    if (s.depth % 4 != 0) {
         ep_patch(s, input, top, left, bytes);
         EP_FILL(bytes + size, 0, (size_t)(-size & 3));
         ep_widen(bytes, size + (-size & 3), to);
@@ -48,16 +63,14 @@ EP_INLINE void ep_wide_patch(const ep_conv_t s, const int8_t *input, int32_t top
     }
     for (int32_t ky = 0; ky < s.kernel_height; ky++) {
         const int32_t y = top + ky * s.dilation_height;
-        const int32_t row = (y * s.input_width + left) * depth;
-        const int32_t beyond = left + (s.kernel_width - 1) * s.dilation_width - s.input_width;
-        if (!s.padded || (s.dilation_width == 1 && y >= 0 && y < s.input_height && left >= 0 && beyond < 0)) {
-            to = ep_widen(input + row, s.kernel_width * depth, to);
+        if (ep_row_inside(s, y, left)) {
+            to = ep_widen(input + (y * s.input_width + left) * s.input_channels, s.kernel_width * s.depth, to);
             continue;
         }
         EP_ROLLED for (int32_t kx = 0; kx < s.kernel_width; kx++) {
             const int32_t x = left + kx * s.dilation_width;
-            const int32_t inside = y >= 0 && y < s.input_height && x >= 0 && x < s.input_width;
-            to = inside ? ep_widen(input + row + kx * s.dilation_width * depth, depth, to) : ep_widen_value(s.input_zero_point, depth, to);
+            to = ep_tap_inside(s, y, x) ? ep_widen(input + (y * s.input_width + x) * s.input_channels, s.depth, to)
+                                        : ep_widen_value(s.input_zero_point, s.depth, to);
         }
     }
 }
@@ -72,7 +85,7 @@ EP_INLINE int8_t ep_wide_output(const ep_conv_t s, int32_t sum, int32_t bias, in
 /* Two neighbouring pixels at a time; of an odd number the last is done twice. */
 EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *weights, const int32_t *bias, const int32_t *multiplier,
                        const int8_t *shift, int8_t *scratch, int8_t *output) {
-    const int32_t groups = (s.kernel_height * s.kernel_width * s.input_channels + 3) / 4;
+    const int32_t groups = (s.kernel_height * s.kernel_width * s.depth + 3) / 4;
     int32_t *const wide = (int32_t *)(void *)scratch;
     int8_t *const bytes = scratch + 16 * groups;
     const int8_t *const last = output + (s.output_height * s.output_width - 1) * s.output_channels;
@@ -87,12 +100,12 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *we
             }
         }
         const int32_t *w = weights;
-        EP_ROLLED for (int32_t channel = 0; channel < s.output_channels; channel += 2) {
+        EP_ROLLED for (int32_t channel = 0; channel < s.filters; channel += 2) {
             const ep_sums_t sums = ep_dot(groups, s.joined, wide, w);
             w += 2 * groups;
             output[channel] = ep_wide_output(s, sums.a0, bias[channel], multiplier[channel], shift[channel]);
             next[channel] = ep_wide_output(s, sums.a1, bias[channel], multiplier[channel], shift[channel]);
-            if (s.output_channels % 2 == 0 || channel + 1 < s.output_channels) {
+            if (s.filters % 2 == 0 || channel + 1 < s.filters) {
                 output[channel + 1] = ep_wide_output(s, sums.b0, bias[channel + 1], multiplier[channel + 1], shift[channel + 1]);
                 next[channel + 1] = ep_wide_output(s, sums.b1, bias[channel + 1], multiplier[channel + 1], shift[channel + 1]);
             }
@@ -105,25 +118,20 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *we
 
 EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
                        const int8_t *shift, int8_t *scratch, int8_t *output) {
-    const int32_t size = s.kernel_height * s.kernel_width * s.input_channels;
-    const int32_t pointwise = s.kernel_height == 1 && s.kernel_width == 1 && s.pad_top == 0 && s.pad_left == 0;
+    const int32_t size = s.kernel_height * s.kernel_width * s.depth;
     for (int32_t oy = 0; oy < s.output_height; oy++) {
         for (int32_t ox = 0; ox < s.output_width; ox++) {
-            const int32_t top = oy * s.stride_height - s.pad_top;
-            const int32_t left = ox * s.stride_width - s.pad_left;
-            EP_COPY(scratch, input + (top * s.input_width + left) * s.input_channels, pointwise ? (size_t)size : 0);
-            if (!pointwise) {
-                ep_patch(s, input, top, left, scratch);
-            }
+            ep_patch(s, input, oy * s.stride_height - s.pad_top, ox * s.stride_width - s.pad_left, scratch);
             const int8_t *w = weights;
-            for (int32_t channel = 0; channel < s.output_channels; channel++) {
+            for (int32_t channel = 0; channel < s.filters; channel++) {
                 int32_t sum = bias[channel];
                 for (int32_t i = 0; i < size; i++) {
                     sum += scratch[i] * w[i];
                 }
                 w += size;
-                *output++ = ep_conv_output(s, sum, multiplier[channel], shift[channel]);
+                output[channel] = ep_conv_output(s, sum, multiplier[channel], shift[channel]);
             }
+            output += s.output_channels;
         }
     }
 }

@@ -36,7 +36,15 @@ EP_INLINE int32_t ep_multiply_one(const ep_binary_t s, int32_t first, int32_t se
     return ep_requantize(product, s.output_multiplier, s.output_shift);
 }
 
-/* operation: '+', '-' or '*'. */
+EP_INLINE int32_t ep_binary_one(const ep_binary_t s, char operation, int32_t first, int32_t second) {
+    if (operation == '>' || operation == '<') {
+        return operation == '>' ? ep_max(first, second) : ep_min(first, second);
+    }
+    const int32_t result = operation == '*' ? ep_multiply_one(s, first, second) : ep_add_one(s, first, second, operation == '+' ? 1 : -1);
+    return ep_clamp(result + s.output_zero_point, s.lowest, s.highest);
+}
+
+/* operation: '+', '-', '*', or '>' and '<' for the larger and the smaller of two numbers of one scale. */
 EP_INLINE void ep_binary(const ep_binary_t s, char operation, const int8_t *first, const int8_t *second, int8_t *output) {
     for (int32_t a = 0; a < s.size0; a++) {
         for (int32_t b = 0; b < s.size1; b++) {
@@ -44,9 +52,7 @@ EP_INLINE void ep_binary(const ep_binary_t s, char operation, const int8_t *firs
                 const int8_t *x = first + a * s.first0 + b * s.first1 + c * s.first2;
                 const int8_t *y = second + a * s.second0 + b * s.second1 + c * s.second2;
                 for (int32_t d = 0; d < s.size3; d++) {
-                    const int32_t result = operation == '*' ? ep_multiply_one(s, x[d * s.first3], y[d * s.second3])
-                                                            : ep_add_one(s, x[d * s.first3], y[d * s.second3], operation == '+' ? 1 : -1);
-                    *output++ = (int8_t)ep_clamp(result + s.output_zero_point, s.lowest, s.highest);
+                    *output++ = (int8_t)ep_binary_one(s, operation, x[d * s.first3], y[d * s.second3]);
                 }
             }
         }

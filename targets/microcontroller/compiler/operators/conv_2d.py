@@ -20,16 +20,15 @@ class Conv2d:
         node.require_batch_of_one(source)
         _, height, width, depth = source.shape
         channels, kernel_height, kernel_width, kernel_depth = weights.shape
-        if kernel_depth != depth or output.shape[3] != channels:
-            raise node.refuse(
-                f"it has groups: {depth} channels go in, {kernel_depth} to each filter", "split it into one convolution a group"
-            )
+        groups = depth // kernel_depth
+        if depth % kernel_depth or channels % groups or output.shape[3] != channels:
+            raise node.refuse(f"{depth} channels go in, {kernel_depth} to each of {channels} filters", "export the model again")
         rows = convolution.Window(kernel_height, options.stride_h, options.dilation_h)
         columns = convolution.Window(kernel_width, options.stride_w, options.dilation_w)
         vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
         horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
         folded = convolution.fold(node, node.constant(1, "weights").reshape(channels, -1))
-        packed = packing.pack(folded.values)
+        packed = packing.pack(folded.values, groups)
         requantization = convolution.requantization(node, folded, 0)
         shape = structure(
             "ep_conv_t",
@@ -37,6 +36,8 @@ class Conv2d:
             **convolution.dilation(vertical, horizontal),
             input_channels=depth,
             output_channels=channels,
+            depth=kernel_depth,
+            filters=channels // groups,
             input_zero_point=node.scale(source)[1],
             **convolution.clamp(node, options.activation, output),
             small=requantization.small,
@@ -44,10 +45,23 @@ class Conv2d:
             padded=not (vertical.inside and horizontal.inside),
         )
         return Layer(
-            body=f"ep_conv({shape},\n            x0, weights, bias, multiplier, shift, scratch, y0);",
+            body=_call(shape, groups, kernel_depth, channels // groups),
             headers=("edgepress_conv.h",),
             constants=(*packing.either(folded.values, packed), Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * folded.values.shape[1],
-            scratch_bytes=packing.scratch_bytes(folded.values.shape[1], depth),
-            in_place={0: convolution.distance(vertical, horizontal, depth, channels)},
+            scratch_bytes=packing.scratch_bytes(folded.values.shape[1], kernel_depth),
+            in_place={0: convolution.distance(vertical, horizontal, depth, channels)} if groups == 1 else {},
         )
+
+
+def _call(shape: str, groups: int, depth: int, filters: int) -> str:
+    """The kernel's call; with groups a loop of calls, each on its own channels."""
+    if groups == 1:
+        return f"ep_conv({shape},\n            x0, weights, bias, multiplier, shift, scratch, y0);"
+    own = f"group * {filters}"
+    return (
+        f"for (int32_t group = 0; group < {groups}; group++) {{\n"
+        f"        ep_conv({shape},\n"
+        f"            x0 + group * {depth}, weights + group * (int32_t)(sizeof weights / sizeof weights[0] / {groups}),\n"
+        f"            bias + {own}, multiplier + {own}, shift + {own}, scratch, y0 + {own});\n    }}"
+    )

@@ -1,0 +1,13 @@
+"""MINIMUM."""
+
+from targets.microcontroller.compiler import arithmetic
+from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.node import Node
+
+
+class Minimum:
+    """int8 tensors of one scale, broadcast against each other."""
+
+    def __call__(self, node: Node) -> Layer:
+        """See `Lowering`."""
+        return arithmetic.lower(node, "<")
