@@ -55,7 +55,7 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
         shutil.copy(Path(runner.__file__), folder / "runner.py")
         (folder / "job.json").write_text(json.dumps(usual | job | details), encoding="utf-8")
         for number, batch in enumerate(limited(batches, options.samples)):
-            _refuse_unfit(artifact, batch)
+            refuse_unfit(artifact, batch)
             runner.save_arrays(folder / f"inputs-{number:05}.npz", list(batch))
             samples += len(batch[0])
     except OSError as error:
@@ -77,7 +77,8 @@ def limited(batches: Iterable[Batch], samples: int | None) -> Iterator[Batch]:
             return
 
 
-def _refuse_unfit(artifact: Artifact, batch: Batch) -> None:
+def refuse_unfit(artifact: Artifact, batch: Batch) -> None:
+    """UserError where a batch isn't what the file takes."""
     if len(batch) != len(artifact.inputs):
         raise UserError(f"{artifact.path}: takes {len(artifact.inputs)} inputs, the data gives {len(batch)}")
     for tensor, values in zip(artifact.inputs, batch, strict=True):

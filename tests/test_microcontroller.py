@@ -273,7 +273,7 @@ def test_options_that_mean_nothing_here_are_refused(network, samples, options, m
 
 
 def test_samples_that_do_not_fit_are_refused(network, samples):
-    with pytest.raises(UserError, match=r"takes samples of int8 \(8, 8, 2\), the data's are float32"):
+    with pytest.raises(UserError, match=r"small.tflite: input .* takes samples of int8 \(8, 8, 2\), the data's are float32"):
         run(network, samples[:1].astype(np.float32))
     with pytest.raises(UserError, match="no sample"):
         target().run(network, [], RunOptions())

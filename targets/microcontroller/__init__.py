@@ -1,7 +1,7 @@
 """Microcontrollers: compiles to C, builds firmware, runs it on an emulated core that counts."""
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from targets.base import Artifact, Batch, Measurement, Problem, RunOptions
@@ -50,7 +50,6 @@ class Microcontroller:
         that can't be compiled, EdgepressError where the emulated core differs from this machine.
         """
         from targets import jobs  # noqa: PLC0415  numpy and the readers, only once there is a file
-        from targets.microcontroller.compiled import as_c  # noqa: PLC0415  likewise
         from targets.microcontroller.measure import measure  # noqa: PLC0415  likewise
 
         missing = self.available()
@@ -62,15 +61,5 @@ class Microcontroller:
         found = self.check(artifact)
         if found:
             raise UserError(str(found[0]))
-        samples = _limited(batches, options.samples)
-        return measure(as_c(artifact), self.board, cores.load(self.board.core), samples, f"-{level}")
-
-
-def _limited(batches: Iterable[Batch], samples: int | None) -> Iterator[Batch]:
-    """Batches up to so many samples."""
-    left = samples
-    for batch in batches:
-        yield batch if left is None else tuple(values[:left] for values in batch)
-        left = None if left is None else left - len(batch[0])
-        if left is not None and left <= 0:
-            return
+        samples = jobs.limited(batches, options.samples)
+        return measure(artifact, self.board, cores.load(self.board.core), samples, f"-{level}")

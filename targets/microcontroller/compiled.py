@@ -1,6 +1,7 @@
 """The C of a file: the folder itself, or what the TFLite-to-C compiler makes of a `.tflite`, kept in the cache."""
 
 import hashlib
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +15,18 @@ def as_c(artifact: Artifact) -> Artifact:
     """The artifact as C sources. Raises ExportError with layer and operator for a `.tflite` that can't be compiled."""
     if artifact.format == "c":
         return artifact
-    folder = cache_folder("c", f"{artifact.sha256[:24]}-{_compiler_digest()[:24]}") / artifact.path.stem
-    if (folder / "model.json").is_file():
-        return c.read(folder)
-    return compile_tflite(artifact.path, folder)
+    kept = cache_folder("c", f"{artifact.sha256[:24]}-{_compiler_digest()[:24]}")
+    folder = kept / artifact.path.stem
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=kept) as scratch:
+            fresh = Path(scratch) / folder.name
+            compile_tflite(artifact.path, fresh)
+            try:
+                fresh.replace(folder)
+            except OSError:
+                if not folder.exists():  # else another process was faster
+                    raise
+    return c.read(folder)
 
 
 @cache

@@ -8,6 +8,7 @@ from targets.base import Array, Artifact, Batch, Latency, Measurement
 from targets.boards import Board
 from targets.errors import EdgepressError, UserError
 from targets.microcontroller import firmware, flash, profile, toolchain
+from targets.microcontroller.compiled import as_c
 from targets.microcontroller.cores import Core
 from targets.microcontroller.emulators import EMULATORS
 from targets.microcontroller.emulators.base import Counts, Emulator
@@ -24,17 +25,17 @@ CONFIRMED = 16
 
 
 def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batch], optimization: str) -> Measurement:
-    """Runs every sample of an artifact of format `c` on this machine and some of them on the emulated core; counts the first one there.
+    """Runs every sample of a file on this machine and some of them on the emulated core; counts the first one there.
 
     Raises UserError where the network doesn't fit the board or there is no sample, EdgepressError where core and machine differ.
     """
     clock_hz, flash_bytes, ram_bytes = board.clock_hz, board.flash_bytes, board.ram_bytes
     if clock_hz is None or flash_bytes is None or ram_bytes is None:
         raise UserError(f"board {board.name}: a microcontroller board needs clock_hz, flash_bytes and ram_bytes; add them to its YAML file")
-    sources, described = Sources.of(artifact), flash.of(board)
+    sources, described = Sources.of(as_c(artifact)), flash.of(board)
     built = firmware.build(sources, core, flash_bytes, ram_bytes, optimization)
     emulator: Emulator = EMULATORS.load(core.emulator)(core, built, ram_bytes)
-    outputs, kept = _native_outputs(artifact, batches)
+    outputs, kept = _native_outputs(artifact, Native(artifact, sources), batches)
     samples = len(outputs[0])
     emulated = kept if samples <= EMULATED_WHOLE else kept[:CONFIRMED]
     counts = _confirmed(emulator, artifact, emulated, outputs, described)
@@ -69,9 +70,8 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     )
 
 
-def _native_outputs(artifact: Artifact, batches: Iterable[Batch]) -> tuple[tuple[Array, ...], list[Batch]]:
+def _native_outputs(artifact: Artifact, network: Native, batches: Iterable[Batch]) -> tuple[tuple[Array, ...], list[Batch]]:
     """Outputs of every sample by the same C on this machine, and the first samples by themselves."""
-    network = Native(artifact)
     kept: list[Batch] = []
     parts = []
     for batch in batches:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from targets import jobs
 from targets.base import Array, Artifact, Batch
 from targets.errors import UserError
 from targets.microcontroller import toolchain
@@ -16,10 +17,9 @@ ALIGNMENT = 16
 class Native:
     """The network as a function of this process."""
 
-    def __init__(self, artifact: Artifact) -> None:
-        """Builds the C of an artifact of format `c`; EdgepressError with the C compiler's words where that fails."""
+    def __init__(self, artifact: Artifact, sources: Sources) -> None:
+        """Builds an artifact's C; EdgepressError with the C compiler's words where that fails."""
         self._artifact = artifact
-        sources = Sources.of(artifact)
         paths = ("-I", str(sources.folder))
         library = toolchain.build(f"{sources.name}.so", toolchain.SHARED_LIBRARY, sources.files, sources.headers, paths)
         self._function = getattr(ctypes.CDLL(str(library)), f"{sources.name}_run")
@@ -29,7 +29,7 @@ class Native:
 
     def __call__(self, batch: Batch) -> tuple[Array, ...]:
         """Outputs for one batch, [samples, …] each, in the file's own dtypes. UserError for samples that don't fit the file."""
-        refuse_unfit(self._artifact, batch)
+        jobs.refuse_unfit(self._artifact, batch)
         samples = len(batch[0])
         results = [np.empty((samples, *tensor.shape[1:]), tensor.dtype) for tensor in self._artifact.outputs]
         buffers = [_aligned(sample_bytes(tensor)) for tensor in self._artifact.outputs]
@@ -48,21 +48,11 @@ def run(artifact: Artifact, batches: Iterable[Batch]) -> tuple[Array, ...]:
 
     Raises UserError for samples that don't fit the file and where there is none, EdgepressError where the C can't be built.
     """
-    network = Native(artifact)
+    network = Native(artifact, Sources.of(artifact))
     parts = [network(batch) for batch in batches]
     if not parts:
         raise UserError(f"{artifact.path}: there is no sample to run it on")
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-
-
-def refuse_unfit(artifact: Artifact, batch: Batch) -> None:
-    """UserError where a batch isn't what the file takes."""
-    if len(batch) != len(artifact.inputs):
-        raise UserError(f"{artifact.path}: takes {len(artifact.inputs)} inputs, the data gives {len(batch)}")
-    for tensor, values in zip(artifact.inputs, batch, strict=True):
-        if values.shape[1:] != tensor.shape[1:] or values.dtype != tensor.dtype:
-            takes, given = f"{tensor.dtype} {tensor.shape[1:]}", f"{values.dtype} {values.shape[1:]}"
-            raise UserError(f"{artifact.path}: input '{tensor.name}' takes samples of {takes}, the data's are {given}")
 
 
 def _aligned(size: int) -> Array:
