@@ -262,7 +262,7 @@ def _progress() -> "Progress":
 def _console() -> Any:
     from rich.console import Console  # noqa: PLC0415
 
-    return Console()
+    return Console() if sys.stdout.isatty() else Console(width=100)
 
 
 def _table(*columns: str) -> "Table":

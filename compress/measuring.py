@@ -30,12 +30,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class Trial:
-    """What files are measured on. `reference` holds the torch graph's outputs for the whole split, for the port error."""
+    """What files are measured on. `reference` holds the torch graph's outputs for the whole split and `step` their integer step."""
 
     split: Split
     metric: Metric
     options: RunOptions = field(default_factory=RunOptions)
     reference: Array | None = None
+    step: float | None = None
     progress: Progress = field(default_factory=Silent)
 
 
@@ -86,5 +87,5 @@ def _scored(row: Scored, labels: list[Array], trial: Trial) -> Scored:
     decoded = output.decode(row.measurement.outputs[0])
     if trial.reference is not None:
         wanted = trial.reference[: len(decoded)]
-        row = replace(row, port=parity.compare(wanted, decoded.reshape(wanted.shape), output.scale))
+        row = replace(row, port=parity.compare(wanted, decoded.reshape(wanted.shape), output.scale or trial.step))
     return replace(row, evaluation=score(decoded, np.concatenate(labels)[: len(decoded)], trial.metric))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import fx
 
 from compress.data.base import Split
 from compress.model import Model
@@ -64,6 +65,17 @@ def compare(reference: Array, outputs: Array, step: float | None = None) -> Diff
         largest_steps=largest / step if step else None,
         worst_sample=int(largest_by_sample.argmax()),
     )
+
+
+def output_step(model: Model) -> float | None:
+    """The scale of a quantized model's output, whichever way a file spells it; None where the output is no integer."""
+    output = model.graph.graph.output_node().args[0]
+    while isinstance(output, tuple | list):
+        output = output[0]
+    if isinstance(output, fx.Node) and output.target == torch.ops.quantized_decomposed.dequantize_per_tensor.default:
+        scale = output.args[1]
+        return scale if isinstance(scale, float) else None
+    return None
 
 
 def check(difference: Difference, file: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from compress import parity, sources, store
 from compress.context import Context
-from compress.data.base import Data
+from compress.data.base import Array, Data
 from compress.evaluation import Evaluation, evaluate
 from compress.measuring import Scored, Trial, measure
 from compress.metrics import metric
@@ -37,6 +37,14 @@ class Outcome:
     cached: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Reference:
+    """The compressed network's outputs in torch, and their integer step where they are quantized."""
+
+    outputs: Array
+    step: float | None
+
+
 def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
     """Runs a recipe and writes its exported files into `folder`, which exists."""
     data = recipe.data()
@@ -51,7 +59,7 @@ def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
     compressed, cached = apply(recipe, original, context)
     after = before if compressed is original else evaluate(compressed, data.evaluation, measured_by, progress)
     artifacts = [export(compressed, name, exporter, folder, progress) for name, exporter in recipe.exports]
-    rows = _measure_all(recipe, artifacts, context, after)
+    rows = _measure_all(recipe, artifacts, context, Reference(after.outputs, parity.output_step(compressed)))
     return Outcome(recipe, data, original, compressed, before, after, tuple(rows), cached)
 
 
@@ -65,7 +73,8 @@ def apply(recipe: Recipe, model: Model, context: Context) -> tuple[Model, tuple[
         key.update(json.dumps([name, plain(options)], sort_keys=True, default=str).encode())
         kept = cache_folder("passes") / key.hexdigest()
         if (kept / "model.json").exists():
-            model = replace(store.load(kept), name=model.name, labels=model.labels)
+            with context.progress.task(f"{name}, kept from an earlier run"):
+                model = replace(store.load(kept), name=model.name, labels=model.labels, origin=model.origin or model)
             cached.append(name)
             continue
         checkpoints = cache_folder("passes", f"{key.hexdigest()}-unfinished")
@@ -90,7 +99,7 @@ def export(model: Model, name: str, exporter: Any, folder: Path, progress: Progr
     return artifact
 
 
-def _measure_all(recipe: Recipe, artifacts: Sequence[Artifact], context: Context, after: Evaluation) -> list[Scored]:
+def _measure_all(recipe: Recipe, artifacts: Sequence[Artifact], context: Context, reference: Reference) -> list[Scored]:
     """A row for each target and file. Every file runs on this machine too, at once, so that a wrong export stops the run."""
     host = TargetPart("host", None, {})
     named = [part for part in recipe.targets if part.board == "host"]
@@ -99,13 +108,13 @@ def _measure_all(recipe: Recipe, artifacts: Sequence[Artifact], context: Context
         target = boards.target(part.board)
         options = _options(recipe, part)
         for artifact in target.choose(artifacts):
-            rows.setdefault(part.board, []).append(_measured(artifact, target, context, options, after))
+            rows.setdefault(part.board, []).append(_measured(artifact, target, context, options, reference))
     return [row for part in recipe.targets for row in rows.get(part.board, [])]
 
 
-def _measured(artifact: Artifact, target: Target, context: Context, options: RunOptions, after: Evaluation) -> Scored:
+def _measured(artifact: Artifact, target: Target, context: Context, options: RunOptions, reference: Reference) -> Scored:
     """One row. A device that goes away loses its own row only; a file that is wrong on this machine is an error."""
-    trial = Trial(context.data.evaluation, context.metric, options, after.outputs, context.progress)
+    trial = Trial(context.data.evaluation, context.metric, options, reference.outputs, reference.step, context.progress)
     try:
         row = measure(artifact, target, trial)
     except TargetUnreachableError as error:

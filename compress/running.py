@@ -44,6 +44,7 @@ def lock(outcome: Outcome) -> str:
             "artifacts": {row.artifact.path.name: row.artifact.sha256 for row in outcome.rows},
             "boards": {part.board: boards.fingerprint(part.board) for part in recipe.targets},
         },
+        "layers": {step.name: step.details["layers"] for step in outcome.compressed.history if "layers" in step.details},
         "versions": versions(),
     }
     return yaml.safe_dump(locked, sort_keys=False, allow_unicode=True)

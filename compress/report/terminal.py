@@ -22,14 +22,20 @@ def show(report: Report, console: Console) -> None:
     for line in _model(report):
         console.print(Text(line))
     console.print()
-    show_rows(report.rows, console, report.metric)
+    _show_table(report.rows, console, report.metric)
     if report.verdicts:
         console.print()
         _show_budgets(report, console)
 
 
 def show_rows(rows: Sequence[Row], console: Console, metric: str = "accuracy") -> None:
-    """Prints a row for each file and target, and below them what was not measured and what is worth knowing."""
+    """Prints a row for each file and target, and below them what was not measured and, once each, the notes of all rows."""
+    _show_table(rows, console, metric)
+    for note in dict.fromkeys(note for row in rows if row.measured for note in row.notes):
+        _show_line(console, "note", "dim", note)
+
+
+def _show_table(rows: Sequence[Row], console: Console, metric: str) -> None:
     measured = [row for row in rows if row.measured]
     shown = [column for column in columns(measured, metric) if column.key in SHOWN]
     if measured:
@@ -40,9 +46,6 @@ def show_rows(rows: Sequence[Row], console: Console, metric: str = "accuracy") -
     for row in rows:
         if not row.measured:
             _show_line(console, "not measured", "yellow", f"{row.artifact} on {row.target}: {row.reason}")
-    for row in measured:
-        for note in row.notes:
-            _show_line(console, "note", "dim", f"{row.artifact} on {row.target}: {note}")
 
 
 def _result(row: Row, column: Column) -> Text:
