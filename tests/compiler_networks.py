@@ -194,6 +194,8 @@ def moves():
     shape = (1, 4, 5, 6)
     for corners, centers in ((False, False), (True, False), (False, True)):
         options = {"alignCorners": corners, "halfPixelCenters": centers}
+        yield f"bilinear {options}", moved("RESIZE_BILINEAR", shape, (1, 7, 12, 6), [[7, 12]], "ResizeBilinearOptions", **options)
+        yield f"smaller {options}", moved("RESIZE_BILINEAR", (1, 9, 8, 3), (1, 4, 3, 3), [[4, 3]], "ResizeBilinearOptions", **options)
         yield (
             f"nearest {options}",
             moved("RESIZE_NEAREST_NEIGHBOR", shape, (1, 7, 12, 6), [[7, 12]], "ResizeNearestNeighborOptions", **options),
@@ -224,9 +226,23 @@ def moves():
     yield "split by sizes", parted("SPLIT_V", (1, 4, 6), [(1, 4, 1), (1, 4, 5)], after=[[1, 5], 2], options="SplitVOptions", numSplits=2)
 
 
+def converted(name, source, made):
+    builder = Builder()
+    given = builder.input((2, 50), *((0.05, 3) if source == "int8" else (None, 0)), source)
+    output = builder.tensor((2, 50), made, *((0.05, 3) if made == "int8" else (None,)))
+    builder.operator(name, [given], [output])
+    return builder
+
+
+def floats():
+    """Between float32 and int8."""
+    yield "from float", converted("QUANTIZE", "float32", "int8")
+    yield "to float", converted("DEQUANTIZE", "int8", "float32")
+
+
 def everywhere():
     """Every operator with the options that change what it does: label and builder."""
-    for family in (tables, pairs, windows, moves):
+    for family in (tables, pairs, windows, moves, floats):
         yield from family()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from targets.base import Artifact
-from targets.errors import ExportError, did_you_mean
+from targets.errors import ExportError
 from targets.formats import c, tflite
 from targets.formats.tflite import Graph, Operator
 from targets.microcontroller.compiler import memory, writer
@@ -65,7 +65,7 @@ def supported() -> tuple[str, ...]:
 def _lower(graph: Graph, operator: Operator) -> Layer:
     node = Node(graph, operator)
     if operator.name not in supported():
-        raise node.refuse("no kernel for this operator", f"replace it; {did_you_mean(operator.name, supported())}")
+        raise node.refuse("no kernel for this operator", "replace it in the model before exporting")
     for index in operator.outputs:
         if graph.tensors[index].dtype not in C_TYPES:
             raise node.refuse(f"its output is {graph.tensors[index].dtype}", "quantize the model to int8 in full")

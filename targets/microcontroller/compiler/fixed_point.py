@@ -85,13 +85,30 @@ def exact_multiplier(scale: float, largest: int, lowest: int, highest: int) -> t
     shift = min(62 - largest.bit_length() - math.frexp(scale)[1], 62)
     if shift < 1:
         raise ValueError(f"scale {scale} is out of range")
-    steps = [(first, value) for value in range(lowest + 1, highest + 1) if abs(first := _first_sum(scale, value)) < largest]
-    nearest = math.floor(math.ldexp(scale, shift))
-    half = 1 << (shift - 1)
-    for multiplier in (nearest + 1, nearest, *range(nearest + 2, nearest + 5)):
-        if all((at * multiplier + half) >> shift == value > ((at - 1) * multiplier + half) >> shift for at, value in steps):
-            return multiplier, shift
-    raise ValueError(f"scale {scale} has no exact multiplier")
+    low, high = 0, 2**62
+    for value in range(lowest + 1, highest + 1):
+        first = _first_sum(scale, value)
+        if abs(first) < largest:
+            limits = _limits(first, (value << shift) - (1 << (shift - 1)))
+            low, high = max(low, limits[0]), min(high, limits[1])
+    if low > high:
+        raise ValueError(f"scale {scale} has no exact multiplier")
+    return min(max(math.floor(math.ldexp(scale, shift)), low), high), shift
+
+
+def _limits(first: int, target: int) -> tuple[int, int]:
+    """The multipliers with which `first`, and no smaller sum, reaches the target: lowest and highest."""
+    low, high = 0, 2**62
+    if first > 0:
+        low = -(-target // first)
+    elif first < 0:
+        high = target // first
+    before = first - 1
+    if before > 0:
+        high = min(high, -(-target // before) - 1)
+    elif before < 0:
+        low = max(low, target // before + 1)
+    return low, high
 
 
 def _first_sum(scale: float, value: int) -> int:

@@ -76,11 +76,12 @@ def qualify(body: str, names: Mapping[str, str]) -> str:
 
 def _element(value: Array) -> str:
     if isinstance(value, np.floating):
-        return _real(float(value))
+        return real(float(value))
     return literal(int(value))
 
 
-def _real(value: float) -> str:
+def real(value: float) -> str:
+    """A float32 as a hexadecimal literal, which is exact."""
     return f"{value.hex()}F"
 
 

@@ -26,16 +26,4 @@ EP_INLINE void ep_copy(const ep_copy_t s, const void *input, void *output) {
     }
 }
 
-/* Pixels of `pixel` bytes: each comes from the row and column of the input that the tables say. */
-EP_INLINE void ep_resize_nearest(int32_t height, int32_t width, int32_t input_width, int32_t pixel, const void *input, const int16_t *rows,
-                                 const int16_t *columns, void *output) {
-    int8_t *to = output;
-    for (int32_t y = 0; y < height; y++) {
-        for (int32_t x = 0; x < width; x++) {
-            EP_COPY(to, (const int8_t *)input + (rows[y] * input_width + columns[x]) * pixel, (size_t)pixel);
-            to += pixel;
-        }
-    }
-}
-
 #endif

@@ -29,7 +29,7 @@ class ResizeNearestNeighbor:
         pixel = channels * np.dtype(source.dtype).itemsize
         return Layer(
             body=f"ep_resize_nearest({rows}, {columns}, {width}, {pixel}, x0, rows, columns, y0);",
-            headers=("edgepress_copy.h",),
+            headers=("edgepress_resize.h",),
             constants=(Constant("rows", _origins(height, rows, options)), Constant("columns", _origins(width, columns, options))),
         )
 
