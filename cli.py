@@ -33,7 +33,7 @@ def cli(debug: bool) -> None:
       edgepress run recipes/quickstart.yaml
     """
     if not debug:
-        import warnings  # noqa: PLC0415
+        import warnings
 
         warnings.simplefilter("ignore")
 
@@ -51,9 +51,9 @@ def run(recipe: Path, output: Path | None, as_json: bool) -> None:
     Example:
       edgepress run recipes/quickstart.yaml --output runs/quickstart
     """
-    from compress import recipe as recipes  # noqa: PLC0415
-    from compress.report import terminal  # noqa: PLC0415
-    from compress.running import run_to_folder  # noqa: PLC0415
+    from compress import recipe as recipes
+    from compress.report import terminal
+    from compress.running import run_to_folder
 
     checked = recipes.load(recipe)
     folder = output or Path("runs") / checked.name
@@ -90,8 +90,8 @@ def profile(file: Path, names: tuple[str, ...], as_json: bool, **given: Any) -> 
     Example:
       edgepress profile model.tflite --target nucleo-l4r5zi --target host
     """
-    from compress.profile_command import profile_file  # noqa: PLC0415
-    from compress.report import terminal  # noqa: PLC0415
+    from compress.profile_command import profile_file
+    from compress.report import terminal
 
     rows = profile_file(file, list(names), _progress(), **given)
     if as_json:
@@ -121,7 +121,7 @@ def list_targets(as_json: bool) -> None:
     Example:
       edgepress targets list
     """
-    from targets import boards  # noqa: PLC0415
+    from targets import boards
 
     found = [boards.load(name) for name in boards.names()]
     if as_json:
@@ -146,9 +146,9 @@ def show(name: str, as_json: bool) -> None:
     Example:
       edgepress targets show nucleo-l4r5zi
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from targets import boards  # noqa: PLC0415
+    from targets import boards
 
     board = boards.load(name)
     target = boards.target(name)
@@ -175,7 +175,7 @@ def check(file: Path, names: tuple[str, ...], as_json: bool) -> None:
     Example:
       edgepress targets check model.tflite --target nano-33-ble
     """
-    from targets import boards, formats  # noqa: PLC0415
+    from targets import boards, formats
 
     artifact = formats.read(file)
     found = {name: [{"reason": p.reason, "cure": p.cure} for p in boards.target(name).check(artifact)] for name in names}
@@ -199,7 +199,7 @@ def setup(kind: str, as_json: bool) -> None:
     Example:
       edgepress targets setup raspberry-pi
     """
-    from targets.raspberry_pi import setup as prepare  # noqa: PLC0415
+    from targets.raspberry_pi import setup as prepare
 
     folder = prepare(lambda line: click.echo(line, err=True))
     if as_json:
@@ -217,9 +217,9 @@ def doctor(as_json: bool) -> None:
     Example:
       edgepress doctor
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from compress.doctor import examine  # noqa: PLC0415
+    from compress.doctor import examine
 
     parts = examine()
     if as_json:
@@ -244,7 +244,7 @@ def init(file: Path, model: str, data: str, name: str | None, as_json: bool) -> 
     Example:
       edgepress init my-recipe.yaml --model my_model.pt2 --data my_data.npz
     """
-    from compress.template import write_recipe  # noqa: PLC0415
+    from compress.template import write_recipe
 
     write_recipe(file, name or file.stem, model, data)
     if as_json:
@@ -254,19 +254,19 @@ def init(file: Path, model: str, data: str, name: str | None, as_json: bool) -> 
 
 
 def _progress() -> "Progress":
-    from compress.console import ConsoleProgress  # noqa: PLC0415
+    from compress.console import ConsoleProgress
 
     return ConsoleProgress()
 
 
 def _console() -> Any:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=100)
 
 
 def _table(*columns: str) -> "Table":
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     return Table(*columns, box=None, pad_edge=False)
 

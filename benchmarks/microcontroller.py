@@ -73,7 +73,7 @@ NETWORKS = (
 
 def reference(artifact: Artifact, inputs: Array) -> Array:
     """LiteRT's reference kernels, sample by sample."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: PLC0415  seconds, and not for --help
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     sys.path.insert(0, str(options.data))
-    import datasets  # noqa: PLC0415  found in the data's folder
+    import datasets
 
     rows = []
     for network in NETWORKS:

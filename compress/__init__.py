@@ -12,6 +12,6 @@ def __getattr__(name: str) -> Any:
     """Imports torch and the rest when a function is first used, so that importing this package costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module 'compress' has no attribute '{name}'")
-    from compress import api  # noqa: PLC0415
+    from compress import api
 
     return getattr(api, name)

@@ -54,7 +54,7 @@ def _target(name: str) -> Part:
 
 
 def _gpu() -> Part:
-    import torch  # noqa: PLC0415  heavy, and only asked here
+    import torch
 
     found = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return Part("faster training (optional)", "GPU", found, None if found else "not needed; training runs on the CPU")

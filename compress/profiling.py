@@ -43,7 +43,7 @@ def profile(artifact: Artifact, names: list[str], job: Job) -> list[Scored]:
 
 
 def _against(row: Scored, expected: tuple[Array, ...] | None) -> Scored:
-    from compress import parity  # noqa: PLC0415  brings torch, which listing targets needs not
+    from compress import parity
 
     found = row.measurement.outputs
     if not found or not expected:

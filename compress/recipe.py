@@ -145,8 +145,8 @@ def check(content: Any, path: Path) -> Recipe:
 
 
 def _built(written: Written, path: Path) -> Recipe:
-    from compress.metrics import metric  # noqa: PLC0415  numpy, only when a recipe is read
-    from compress.report.budgets import check_budgets  # noqa: PLC0415
+    from compress.metrics import metric
+    from compress.report.budgets import check_budgets
 
     folder = path.resolve().parent
     model = SourceOptions(**written.model.model_dump(), folder=folder)
@@ -203,7 +203,7 @@ def _check_order(passes: tuple[tuple[str, Any], ...], path: Path) -> None:
 
 
 def _target(entry: str | dict[str, Any], where: str) -> TargetPart:
-    from targets import boards  # noqa: PLC0415
+    from targets import boards
 
     name, options = _entry(entry, where)
     _known_keys(options, ("device", "settings"), f"{where}.{name}")

@@ -240,7 +240,7 @@ def device_of(name: str) -> torch.device:
 
 
 def _fabric(device: str) -> Any:
-    from lightning_fabric import Fabric  # noqa: PLC0415
+    from lightning_fabric import Fabric
 
     return Fabric(accelerator=device_of(device).type, devices=1)
 

@@ -60,7 +60,7 @@ def _json(archive: zipfile.ZipFile, name: str) -> Any:
 
 
 def _only_tensors(archive: zipfile.ZipFile, name: str) -> bool:
-    import torch  # noqa: PLC0415
+    import torch
 
     content = archive.read(name)
     try:

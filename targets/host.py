@@ -71,7 +71,7 @@ class Host:
 
 def _run_c(artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
     """Outputs of the C sources; what they cost is for the microcontroller that they are meant for."""
-    from targets.microcontroller import native, toolchain  # noqa: PLC0415  only where C is run
+    from targets.microcontroller import native, toolchain
 
     jobs.settings(options, {})
     outputs = native.run(artifact, jobs.limited(batches, options.samples))

@@ -25,7 +25,7 @@ def test_every_operator(tmp_path):
 
 
 def test_the_networks_above_visit_every_operator_that_is_supported():
-    from ai_edge_litert.schema_py_generated import BuiltinOperator  # noqa: PLC0415
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     names = {code: name for name, code in vars(BuiltinOperator).items() if isinstance(code, int)}
     visited = {names[code.builtinCode] for _, builder in (*everywhere(), *convolutions()) for code in builder.codes}

@@ -84,7 +84,7 @@ def test_pictures_are_decoded_when_a_batch_needs_them(folder):
 
 
 def test_only_the_batch_in_use_is_in_memory(tmp_path):
-    import tracemalloc  # noqa: PLC0415  slows every other test down when it is on
+    import tracemalloc
 
     for number in range(60):
         paint(tmp_path / "one" / f"{number}.jpg", (number, 0, 0), (200, 200))

@@ -177,7 +177,7 @@ def _pointers(arrays):
 
 def random_samples(path: Path, count: int = 3, seed: int = 0) -> list[list[np.ndarray]]:
     """Samples over the whole range of each input's dtype."""
-    from targets.formats import tflite  # noqa: PLC0415  imported late, so that the builder serves the reader's own tests
+    from targets.formats import tflite
 
     generator = np.random.default_rng(seed)
     inputs = tflite.read(path).inputs

@@ -33,7 +33,7 @@ class Builtin:
 
     def __call__(self) -> Data:
         """Loads the digits."""
-        from sklearn.datasets import load_digits  # noqa: PLC0415  takes a second
+        from sklearn.datasets import load_digits
 
         digits = load_digits()
         arrays = {"x": digits.images, "y": digits.target, "classes": digits.target_names.astype(str)}

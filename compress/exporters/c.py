@@ -21,7 +21,7 @@ class C:
 
     def __call__(self, model: Model, directory: Path) -> Artifact:
         """Writes the folder `<model name>-c`; ExportError naming layer and operator that TFLite or the C compiler hasn't."""
-        from targets.microcontroller.compiler import compile_tflite  # noqa: PLC0415  only for an export
+        from targets.microcontroller.compiler import compile_tflite
 
         content = tflite.to_bytes(model, channels_last=True)
         with tempfile.TemporaryDirectory() as scratch:

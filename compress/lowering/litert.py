@@ -54,11 +54,11 @@ def convert(model: Model, channels_last: bool) -> bytes:
 
 
 def _litert(module: torch.nn.Module, sample: tuple[torch.Tensor, ...], integers: bool) -> bytes:
-    import litert_torch  # noqa: PLC0415  takes seconds
-    from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config  # noqa: PLC0415  takes seconds
-    from litert_torch.quantize.quant_config import QuantConfig  # noqa: PLC0415  takes seconds
+    import litert_torch
+    from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
+    from litert_torch.quantize.quant_config import QuantConfig
 
-    from compress.lowering import litert_layout  # noqa: PLC0415  imports litert_torch
+    from compress.lowering import litert_layout
 
     litert_layout.register()
     litert_torch.config.show_progress = False

@@ -54,7 +54,7 @@ def _has_halves(graph: fx.GraphModule) -> bool:
 
 def _finish(file: Any, model: Model, graph: fx.GraphModule) -> bytes:
     """Names nodes after layers, leaves out the exporter's notes (source lines and paths of this machine), adds our own."""
-    import onnx  # noqa: PLC0415  only for an export
+    import onnx
 
     layers = {node.name: layer_name(node) for node in graph.graph.nodes if node.op == "call_function"}
     used: Counter[str] = Counter()

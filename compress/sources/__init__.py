@@ -27,7 +27,7 @@ def find(options: SourceOptions) -> Any:
 
 def load(options: SourceOptions, example: tuple[Any, ...]) -> Model:
     """The network of a source, captured with one batch of real inputs as numpy arrays [N, …] float32."""
-    import torch  # noqa: PLC0415  keeps the listing of sources light
+    import torch
 
     loaded: Model = find(options)(tuple(torch.from_numpy(array[:1]) for array in example))
     return loaded

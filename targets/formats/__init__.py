@@ -16,14 +16,14 @@ def read(path: Path) -> Artifact:
     if path.is_dir():
         if not (path / "model.json").is_file():
             raise UserError(f"{path}: a folder is read as exported C sources, and this one has no model.json")
-        from targets.formats import c  # noqa: PLC0415  only where such a file is read
+        from targets.formats import c
 
         return c.read(path)
     if identifier(path) == b"TFL3":
-        from targets.formats import tflite  # noqa: PLC0415  only where such a file is read
+        from targets.formats import tflite
 
         return tflite.read(path)
-    from targets.formats import onnx  # noqa: PLC0415  only where such a file is read
+    from targets.formats import onnx
 
     return onnx.read(path)
 

@@ -46,7 +46,7 @@ def read(path: Path) -> Artifact:
 
 
 def _load(path: Path) -> Any:
-    import onnx  # noqa: PLC0415  only where such a file is read
+    import onnx
 
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -69,7 +69,7 @@ def _external_files(path: Path, model: Any) -> list[Path]:
 
 
 def _constants(graph: Any) -> dict[str, Any]:
-    from onnx import numpy_helper  # noqa: PLC0415  only where such a file is read
+    from onnx import numpy_helper
 
     scalars = [tensor for tensor in graph.initializer if not tensor.external_data]
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in scalars if np.prod(tensor.dims) == 1}
@@ -86,7 +86,7 @@ def _permutations(model: Any) -> dict[str, tuple[int, ...]]:
 
 def _outputs(model: Any) -> Any:
     """The graph's outputs, with the shapes that follow from the inputs where the file leaves them open."""
-    import onnx  # noqa: PLC0415  only where such a file is read
+    import onnx
 
     if all(_fixed(value) for value in model.graph.output):
         return model.graph.output
@@ -105,7 +105,7 @@ def _fixed(value: Any) -> bool:
 
 
 def _tensor(path: Path, value: Any, pair: Any, constants: dict[str, Any], permutations: dict[str, tuple[int, ...]]) -> Tensor:
-    import onnx  # noqa: PLC0415  only where such a file is read
+    import onnx
 
     if not _fixed(value):
         raise UserError(f"{path}: '{value.name}' has a shape that is not fixed beyond its first axis; export it with fixed sizes")

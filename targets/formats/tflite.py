@@ -264,13 +264,13 @@ def _check_order(graph: Graph) -> None:
 
 @cache
 def _operator_names() -> dict[int, str]:
-    from ai_edge_litert.schema_py_generated import BuiltinOperator  # noqa: PLC0415  only where a file is read
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     return {code: name for name, code in vars(BuiltinOperator).items() if isinstance(code, int)}
 
 
 def _type_name(number: int) -> str:
-    from ai_edge_litert.schema_py_generated import TensorType  # noqa: PLC0415  only where a file is read
+    from ai_edge_litert.schema_py_generated import TensorType
 
     for name, code in vars(TensorType).items():
         if code == number:

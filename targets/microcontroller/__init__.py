@@ -38,7 +38,7 @@ class Microcontroller:
 
     def check(self, artifact: Artifact) -> Sequence[Problem]:
         """An operator or dtype that can't be compiled, or weights or arena too large for the board, by the first offender."""
-        from targets.microcontroller import fit  # noqa: PLC0415  the compiler, only once there is a file
+        from targets.microcontroller import fit
 
         return fit.problems(artifact, self.board)
 
@@ -49,8 +49,8 @@ class Microcontroller:
         Raises UserError for samples or settings that don't fit and for a network that the board is too small for, ExportError for one
         that can't be compiled, EdgepressError where the emulated core differs from this machine.
         """
-        from targets import jobs  # noqa: PLC0415  numpy and the readers, only once there is a file
-        from targets.microcontroller.measure import measure  # noqa: PLC0415  likewise
+        from targets import jobs
+        from targets.microcontroller.measure import measure
 
         missing = self.available()
         if missing is not None or self.board.core is None:

@@ -124,7 +124,7 @@ def _harness(sources: Sources) -> str:
 
 def read(path: Path) -> Firmware:
     """The sections and symbols of an ELF file that `build` made."""
-    from elftools.elf.elffile import ELFFile  # noqa: PLC0415  only once something was built
+    from elftools.elf.elffile import ELFFile
 
     with path.open("rb") as file:
         elf = ELFFile(file)

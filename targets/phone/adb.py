@@ -64,7 +64,7 @@ class Phone:
 
 def connect(device: str | None) -> Phone:
     """The phone at `adb://HOST:PORT` or `adb://SERIAL`, or the only one on USB. TargetUnreachableError where it doesn't answer."""
-    from adb_shell.adb_device import AdbDeviceTcp, AdbDeviceUsb  # noqa: PLC0415  an extra, only needed with a phone
+    from adb_shell.adb_device import AdbDeviceTcp, AdbDeviceUsb
 
     if device is not None and not device.startswith("adb://"):
         raise UserError(f"device: '{device}' is no phone; name one as adb://HOST:PORT or adb://SERIAL")
@@ -87,7 +87,7 @@ def unreachable(name: str, error: Exception) -> TargetUnreachableError:
 
 def _errors() -> tuple[type[Exception], ...]:
     """What adb-shell raises, which has no common base class, and what it lets through of USB and the network."""
-    from adb_shell import exceptions  # noqa: PLC0415  an extra, only needed with a phone
+    from adb_shell import exceptions
 
     own = [value for value in vars(exceptions).values() if isinstance(value, type) and issubclass(value, Exception)]
     usb = [sys.modules["usb1"].USBError] if "usb1" in sys.modules else []
@@ -96,8 +96,8 @@ def _errors() -> tuple[type[Exception], ...]:
 
 def _key() -> Any:
     """The user's own adb key, which the phone may know already, else one made for this cache."""
-    from adb_shell.auth.keygen import keygen  # noqa: PLC0415  an extra, only needed with a phone
-    from adb_shell.auth.sign_pythonrsa import PythonRSASigner  # noqa: PLC0415
+    from adb_shell.auth.keygen import keygen
+    from adb_shell.auth.sign_pythonrsa import PythonRSASigner
 
     path = Path.home() / ".android" / "adbkey"
     if not path.is_file():
