@@ -179,6 +179,20 @@ def test_a_damaged_description_is_refused(text, tmp_path):
         c.read(tmp_path)
 
 
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    path = dense().write(tmp_path / "net.tflite")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file.*can't be written: .*; name another output folder"):
+        compile_tflite(path, tmp_path / "file" / "c")
+
+
+def test_a_second_export_replaces_the_first(tmp_path):
+    for inputs in (33, 12):
+        artifact = compile_tflite(dense(inputs=inputs).write(tmp_path / "net.tflite"), tmp_path / "c")
+        assert artifact.inputs[0].shape == (1, inputs)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["c", "net.tflite"]
+
+
 def test_a_missing_source_is_refused(tmp_path):
     compile_tflite(dense().write(tmp_path / "net.tflite"), tmp_path / "c")
     (tmp_path / "c" / "net.c").unlink()

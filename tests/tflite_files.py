@@ -110,11 +110,11 @@ def merged(builders: list[Builder]) -> Builder:
     return whole
 
 
-def reference(path: Path, samples: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-    """The outputs for each sample (a list of inputs) of LiteRT's reference kernels."""
+def reference(path: Path, samples: list[list[np.ndarray]], kernels=OpResolverType.BUILTIN_REF) -> list[list[np.ndarray]]:
+    """The outputs for each sample (a list of inputs) of LiteRT's reference kernels, or of others."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        interpreter = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+        interpreter = Interpreter(str(path), experimental_op_resolver_type=kernels)
     interpreter.allocate_tensors()
     results = []
     for sample in samples:

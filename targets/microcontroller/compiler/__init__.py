@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from targets.base import Artifact
-from targets.errors import ExportError
+from targets.errors import ExportError, UserError
 from targets.formats import c, tflite
 from targets.formats.tflite import Graph, Operator
 from targets.microcontroller.compiler import memory, writer
@@ -31,13 +31,10 @@ def compile_tflite(path: Path, directory: Path, name: str | None = None) -> Arti
     with layer and operator, for what can't be compiled.
     """
     program = lower(tflite.load(path), identifier(name or path.stem))
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".edgepress-") as made:
-        folder = Path(made) / program.name
-        folder.mkdir()
-        for file, text in _files(program).items():
-            (folder / file).write_text(text, encoding="ascii")
-        shutil.copytree(folder, directory, dirs_exist_ok=True)
+    try:
+        _write(_files(program), directory)
+    except OSError as error:
+        raise UserError(f"{directory}: can't be written: {error.strerror}; name another output folder") from None
     return c.read(directory)
 
 
@@ -71,6 +68,20 @@ def _lower(graph: Graph, operator: Operator) -> Layer:
             raise node.refuse(f"its output is {graph.tensors[index].dtype}", "quantize the model to int8 in full")
     layer: Layer = OPERATORS.load(operator.name.lower())()(node)
     return layer
+
+
+def _write(files: dict[str, str], directory: Path) -> None:
+    """The files are written beside the folder first, so that a full disk leaves nothing half-written."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".edgepress-") as made:
+        folder = Path(made) / "c"
+        folder.mkdir()
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="ascii")
+        if directory.exists():
+            shutil.copytree(folder, directory, dirs_exist_ok=True)
+        else:
+            folder.replace(directory)
 
 
 def _files(program: Program) -> dict[str, str]:

@@ -1,4 +1,4 @@
-/* Means over axes, int8. */
+/* Sums and means over axes, int8. */
 #ifndef EDGEPRESS_REDUCE_H
 #define EDGEPRESS_REDUCE_H
 
