@@ -74,6 +74,7 @@ def _zero_smallest(weights: list[torch.Tensor], share: float) -> None:
     smallest = torch.topk(magnitudes, round(len(magnitudes) * share), largest=False).indices
     start = 0
     for weight in weights:
-        here = smallest[(smallest >= start) & (smallest < start + weight.numel())] - start
-        weight.view(-1)[here] = 0
+        mask = torch.ones(weight.numel(), dtype=torch.bool)
+        mask[smallest[(smallest >= start) & (smallest < start + weight.numel())] - start] = False
+        weight.mul_(mask.view(weight.shape))
         start += weight.numel()

@@ -44,6 +44,11 @@ class Analysis:
     scales: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def largest(self) -> int:
+        """How many elements the largest tensor has for one sample."""
+        return max(labels.numel() for labels in self.labels.values() if isinstance(labels, torch.Tensor)) // self.batch
+
     def of(self, operand: Any, value: Any) -> Any:
         """The labels of an operand, given the value that it had: a tensor, or a tuple where it has several.
 

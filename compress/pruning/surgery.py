@@ -48,6 +48,12 @@ class Cut:
         """The labels of a node of the copy, a tuple of them where it has several values."""
         return self.analysis.labels[self.nodes[node]]
 
+    def left(self, node: fx.Node, value: torch.Tensor) -> torch.Tensor:
+        """What is left of the value of a node of the whole network."""
+        labels = self.analysis.labels[node]
+        axis = self.analysis.classes.axis_of(labels)
+        return value if axis is None else value.index_select(axis, self.keeps(labels, axis).nonzero().flatten())
+
     def weights(self) -> Kept:
         """What is left of every weight that loses something."""
         vectors = {name: dict(axes) for name, axes in self.analysis.axes.items()}
@@ -63,16 +69,15 @@ class Cut:
         }
 
 
-def remove(model: Model, analysis: Analysis, removed: set[int], rules: Mapping[str, Rule]) -> tuple[fx.GraphModule, Kept]:
-    """A copy of the model's graph without the removed classes, and what is left of its weights.
+def remove(model: Model, analysis: Analysis, removed: set[int], rules: Mapping[str, Rule]) -> tuple[fx.GraphModule, Cut]:
+    """A copy of the model's graph without the removed classes, and the cut that made it.
 
     Raises RuntimeError, which names the layer, where the result isn't what the network would give with those channels zeroed:
     that is never the user's mistake.
     """
     graph = model.copy_graph()
     cut = Cut(analysis, removed, dict(zip(graph.graph.nodes, model.graph.graph.nodes, strict=True)))
-    kept = cut.weights()
-    for name, axes in kept.items():
+    for name, axes in cut.weights().items():
         for axis, indices in axes.items():
             set_weight(graph, name, weight_of(graph, name).detach().index_select(axis, indices))
     for node in graph.graph.nodes:
@@ -81,7 +86,7 @@ def remove(model: Model, analysis: Analysis, removed: set[int], rules: Mapping[s
             rule.adjust(cut, node)
     refresh(graph, model.example)
     compare_with_masked(model, graph, cut)
-    return graph, kept
+    return graph, cut
 
 
 def weight_of(graph: fx.GraphModule, name: str) -> torch.Tensor:
@@ -108,7 +113,7 @@ def compare_with_masked(model: Model, graph: fx.GraphModule, cut: Cut, tolerance
         small.run(*inputs)
     for copied, node in cut.nodes.items():
         if copied in small.values and isinstance(masked.values[node], torch.Tensor) and node in cut.analysis.labels:
-            expected, given = _left(cut, node, masked.values[node]), small.values[copied]
+            expected, given = cut.left(node, masked.values[node]), small.values[copied]
             if expected.shape != given.shape or not _close(expected, given, tolerance):
                 raise RuntimeError(f"pruning changed more than it removed, first seen at {layer_name(node)} ({operator(node)})")
 
@@ -123,12 +128,6 @@ def _zeroed(cut: Cut, node: fx.Node, value: Any) -> Any:
     if not isinstance(value, torch.Tensor) or not isinstance(labels, torch.Tensor) or not value.is_floating_point():
         return value
     return torch.where(cut.mask(labels), value, torch.zeros((), dtype=value.dtype))
-
-
-def _left(cut: Cut, node: fx.Node, value: torch.Tensor) -> torch.Tensor:
-    labels = cut.analysis.labels[node]
-    axis = cut.analysis.classes.axis_of(labels)
-    return value if axis is None else value.index_select(axis, cut.keeps(labels, axis).nonzero().flatten())
 
 
 class _Recorder(fx.Interpreter):
