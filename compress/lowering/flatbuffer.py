@@ -11,6 +11,9 @@ ALIGNMENT = 16
 """What the schema asks of buffers; kernels of small cores read them as wider integers."""
 
 
+FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
+
+
 class AlignedBuffer(schema.BufferT):  # type: ignore[misc]  # generated code without types
     """A buffer whose bytes start where the schema wants them, which the generated code forgets."""
 

@@ -98,5 +98,14 @@ def output_layers(graph: fx.GraphModule) -> list[str]:
     return names
 
 
+def drop_unused(graph: fx.GraphModule) -> None:
+    """Forgets the parameters and buffers that no node reads."""
+    read = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
+    for name in set(graph.state_dict()) - read:
+        owner, _, leaf = name.rpartition(".")
+        delattr(graph.get_submodule(owner), leaf)
+    graph.delete_all_unused_submodules()
+
+
 def _has_module(graph: fx.GraphModule, name: str) -> bool:
     return any(path == name for path, _ in graph.named_modules())

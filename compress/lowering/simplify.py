@@ -1,4 +1,7 @@
-"""Rewrites that leave a network's function as it is and make it easier to quantize."""
+"""Rewrites that leave a network's function as it is and make it easier to quantize and to export."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import fx
@@ -6,49 +9,88 @@ from torch import fx
 from compress.lowering.nodes import add_constant, argument, operator_name, rank
 
 aten = torch.ops.aten
-IDENTITIES = frozenset(
-    {"dropout", "feature_dropout", "alpha_dropout", "clone", "contiguous", "alias", "detach", "detach_", "lift_fresh_copy"}
-)
-TENSOR_FORM = {"add": aten.add.Tensor, "sub": aten.sub.Tensor, "mul": aten.mul.Tensor, "div": aten.mul.Tensor}
+Rewrite = Callable[[fx.GraphModule, fx.Node], Any]
+"""Gives the node or value that stands for a node from now on, having added to the graph what that needs; None leaves the node alone."""
 
 
 def simplify(graph: fx.GraphModule) -> None:
-    """Drops operators that do nothing in inference, and makes numbers in arithmetic constants, in place."""
+    """Rewrites every node that has a row in REWRITES, in place."""
     for node in list(graph.graph.nodes):
-        if operator_name(node) in IDENTITIES:
-            node.replace_all_uses_with(node.args[0])
+        rewrite = REWRITES.get(operator_name(node))
+        if rewrite is None:
+            continue
+        with graph.graph.inserting_before(node):
+            replacement = rewrite(graph, node)
+        if replacement is not None:
+            node.replace_all_uses_with(replacement)
             graph.graph.erase_node(node)
-        elif operator_name(node) == "mean" and _drops_image_axes(node):
-            _keep_axes(graph, node)
-        elif operator_name(node) in TENSOR_FORM and len(node.args) == 2 and isinstance(node.args[1], int | float) and not node.kwargs:
-            _constant_operand(graph, node, float(node.args[1]))
     graph.graph.eliminate_dead_code()
     graph.recompile()
 
 
-def _drops_image_axes(node: fx.Node) -> bool:
+def _call(node: fx.Node, operator: Any, *arguments: Any) -> fx.Node:
+    """A new node that belongs to the same layer and has the same shape as `node`."""
+    made = node.graph.call_function(operator, arguments)
+    made.meta = dict(node.meta)
+    return made
+
+
+def _number(graph: fx.GraphModule, node: fx.Node, value: float) -> fx.Node:
+    """A constant with as many axes as the node's tensor, so that a converter needn't ask how it is laid out."""
+    return add_constant(graph, f"{node.name}_operand_{len(graph.graph.nodes)}", torch.full([1] * rank(node), value))
+
+
+def _identity(graph: fx.GraphModule, node: fx.Node) -> Any:  # noqa: ARG001  one signature for all
+    return node.args[0]
+
+
+def _arithmetic(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:
+    """x + 2 has a constant tensor for its number; a division by one is a multiplication."""
+    operand = node.args[1]
+    if not isinstance(operand, int | float) or len(node.args) > 2 or node.kwargs:
+        return None
+    name = operator_name(node)
+    if name == "rsub":
+        return _call(node, aten.sub.Tensor, _number(graph, node, float(operand)), node.args[0])
+    if name == "div":
+        return _call(node, aten.mul.Tensor, node.args[0], _number(graph, node, 1 / operand))
+    return _call(node, getattr(aten, name).Tensor, node.args[0], _number(graph, node, float(operand)))
+
+
+def _pooling(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
+    """A mean over an image keeps its axes until it is flattened, so that a converter can leave channels last."""
     axes = argument(node, "dim")
     image = isinstance(node.args[0], fx.Node) and rank(node.args[0]) == 4
-    return image and isinstance(axes, list | tuple) and {axis % 4 for axis in axes} == {2, 3} and not argument(node, "keepdim")
-
-
-def _keep_axes(graph: fx.GraphModule, node: fx.Node) -> None:
-    """Global average pooling keeps its axes until it is flattened, so that a converter can leave channels last."""
-    with graph.graph.inserting_before(node):
-        pooled = graph.graph.call_function(aten.mean.dim, (node.args[0], [2, 3], True))
-        flat = graph.graph.call_function(aten.flatten.using_ints, (pooled, 1))
-    pooled.meta, flat.meta = dict(node.meta), dict(node.meta)
+    if not image or not isinstance(axes, list | tuple) or {axis % 4 for axis in axes} != {2, 3} or argument(node, "keepdim"):
+        return None
+    pooled = _call(node, aten.mean.dim if operator_name(node) == "mean" else aten.sum.dim_IntList, node.args[0], [2, 3], True)
     pooled.meta["val"] = node.meta["val"][..., None, None]
-    node.replace_all_uses_with(flat)
-    graph.graph.erase_node(node)
+    return _call(node, aten.flatten.using_ints, pooled, 1)
 
 
-def _constant_operand(graph: fx.GraphModule, node: fx.Node, number: float) -> None:
-    name = operator_name(node)
-    value = torch.tensor([1 / number if name == "div" else number])
-    with graph.graph.inserting_before(node):
-        operand = add_constant(graph, f"{node.name}_operand", value)
-        replacement = graph.graph.call_function(TENSOR_FORM[name], (node.args[0], operand))
-    replacement.meta = dict(node.meta)
-    node.replace_all_uses_with(replacement)
-    graph.graph.erase_node(node)
+def _clamp(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
+    low, high = argument(node, "min"), argument(node, "max")
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        return _call(node, aten.hardtanh.default, node.args[0], float(low), float(high))
+    return _call(node, aten.relu.default, node.args[0]) if low == 0 and high is None else None
+
+
+def _silu(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  one signature for all
+    """SiLU is x times its sigmoid."""
+    return _call(node, aten.mul.Tensor, node.args[0], _call(node, aten.sigmoid.default, node.args[0]))
+
+
+def _hardsigmoid(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """Hard sigmoid is relu6(x + 3) / 6."""
+    shifted = _call(node, aten.add.Tensor, node.args[0], _number(graph, node, 3.0))
+    return _call(node, aten.mul.Tensor, _call(node, aten.relu6.default, shifted), _number(graph, node, 1 / 6))
+
+
+REWRITES: dict[str, Rewrite] = {
+    **dict.fromkeys(("dropout", "feature_dropout", "clone", "contiguous", "alias", "detach", "detach_", "lift_fresh_copy"), _identity),
+    **dict.fromkeys(("add", "sub", "mul", "div", "rsub"), _arithmetic),
+    **dict.fromkeys(("mean", "sum"), _pooling),
+    **dict.fromkeys(("clamp", "clamp_min"), _clamp),
+    "silu": _silu,
+    "hardsigmoid": _hardsigmoid,
+}

@@ -1,6 +1,7 @@
 """The TFLite bytes of a model, made once however many exporters ask for them."""
 
 from collections.abc import Collection
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from compress.lowering import litert
 from compress.lowering.nodes import constant, output_layers
 from compress.model import Model
+from targets.errors import ExportError
 
 _converted: WeakKeyDictionary[Model, dict[bool, bytes]] = WeakKeyDictionary()
 
@@ -21,15 +23,36 @@ def to_bytes(model: Model, channels_last: bool) -> bytes:
 
 
 def _tidy(model: Model, content: bytes) -> bytes:
-    from compress.lowering import flatbuffer, halved_constants, tflite_names  # noqa: PLC0415  only for an export
+    from compress.lowering import flatbuffer, flatten_order, halved_constants, tflite_names
 
     file = flatbuffer.read(content)
     file.description = "edgepress"
+    flatten_order.reorder(file)
     inputs = [node.name for node in model.graph.graph.nodes if node.op == "placeholder"]
     tflite_names.rename(file, inputs, output_layers(model.graph), _weighted(model))
     if any(constant(model.graph, node).dtype == torch.float16 for node in model.graph.graph.nodes if node.op == "get_attr"):
         halved_constants.halve(file)
+    if _integers_only(model):
+        _refuse_floats(file)
     return flatbuffer.write(file)
+
+
+def _integers_only(model: Model) -> bool:
+    """Whether a pass says that every layer computes with integers."""
+    said = [step.details["layers"] for step in model.history if step.name == "quantize" and "layers" in step.details]
+    layers: dict[str, str] = said[-1] if said else {}
+    return bool(layers) and set(layers.values()) == {"int8"}
+
+
+def _refuse_floats(file: Any) -> None:
+    """A converter that falls back to float says nothing; we do."""
+    from compress.lowering.flatbuffer import FLOATS
+
+    graph = file.subgraphs[0]
+    for operator in graph.operators:
+        if any(graph.tensors[index].type in FLOATS for index in operator.outputs):
+            name = graph.tensors[operator.outputs[0]].name
+            raise ExportError(f"layer '{name}': TFLite has no integer form of it; leave it in float with 'overrides' of quantize")
 
 
 def _weighted(model: Model) -> Collection[str]:

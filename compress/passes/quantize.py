@@ -9,11 +9,12 @@ import torch
 from torch import fx
 
 from compress.context import Context
+from compress.data.base import Inputs, Split
 from compress.lowering import batchnorm
 from compress.lowering.simplify import simplify
 from compress.model import Model, Stage, Step, layer_name, refresh
 from compress.progress import Task
-from compress.quantization import ranges
+from compress.quantization import familiarity, ranges
 from compress.quantization.conversion import quantize
 from compress.quantization.halves import halve
 from compress.quantization.overrides import LayerScheme, Override, resolve
@@ -22,6 +23,7 @@ from targets.errors import UserError, did_you_mean
 Scheme = Literal["int8", "float16"]
 WeightObserver = Literal["minmax", "mse"]
 BATCH = 32
+SAMPLES_FOR_WARNING = 64
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Quantize:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
     takes: ClassVar[Stage] = "float"
+    gives: ClassVar[Stage] = "quantized"
 
     scheme: Scheme = "int8"
     observer: str = "mse"
@@ -63,24 +66,37 @@ class Quantize:
         if self.scheme == "float16":
             lines.append(f"{halve(graph)} weights to float16")
             return model.then(graph, Step("quantize", asdict(self), tuple(lines)), "quantized")
+        return self._to_integers(model, graph, lines, context)
+
+    def _to_integers(self, model: Model, graph: fx.GraphModule, lines: list[str], context: Context) -> Model:
         schemes = resolve(graph.graph, self.overrides)
-        lines += _summary(schemes)
-        samples = context.data.calibration.samples
-        if samples == 0:
+        calibration = context.data.calibration
+        if calibration.samples == 0:
             raise UserError("quantize: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
-        lines.append(f"calibrated on {samples} samples, ranges by {self.observer}, weights by {self.weight_observer}")
-        with context.progress.task("calibrating", samples) as task:
-            integer = frozenset(node for node, scheme in schemes.items() if scheme == "int8")
-            layers = {layer_name(node): scheme for node, scheme in schemes.items()}
-            graph = quantize(graph, integer, self.observer, self.weight_observer, _batches(model, context, task))
-        details: dict[str, Any] = {"layers": layers, "calibration_samples": samples}
+        details: dict[str, Any] = {
+            "layers": {layer_name(node): scheme for node, scheme in schemes.items()},
+            "calibration_samples": calibration.samples,
+        }
+        lines += _summary(schemes)
+        lines.append(f"calibrated on {calibration.samples} samples, ranges by {self.observer}, weights by {self.weight_observer}")
+        first, _ = next(calibration.batches(SAMPLES_FOR_WARNING))
+        if (unlike := familiarity.warning(model, _tensors(first))) is not None:
+            lines.append(unlike)
+        integer = frozenset(node for node, scheme in schemes.items() if scheme == "int8")
+        with context.progress.task("calibrating", calibration.samples) as task:
+            batches = _batches(calibration, BATCH if model.free_batch else 1, task)
+            graph = quantize(graph, integer, self.observer, self.weight_observer, batches)
         return model.then(graph, Step("quantize", asdict(self), tuple(lines), details), "quantized")
 
 
-def _batches(model: Model, context: Context, task: Task) -> Iterator[tuple[torch.Tensor, ...]]:
-    for inputs, _ in context.data.calibration.batches(BATCH if model.free_batch else 1):
-        yield tuple(torch.from_numpy(np.ascontiguousarray(values)) for values in inputs)
+def _batches(calibration: Split, size: int, task: Task) -> Iterator[tuple[torch.Tensor, ...]]:
+    for inputs, _ in calibration.batches(size):
+        yield _tensors(inputs)
         task.advance(len(inputs[0]))
+
+
+def _tensors(inputs: Inputs) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(np.ascontiguousarray(values)) for values in inputs)
 
 
 def _summary(schemes: dict[fx.Node, LayerScheme]) -> list[str]:

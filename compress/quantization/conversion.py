@@ -6,7 +6,7 @@ import torch
 from torch import fx
 from torch._subclasses import FakeTensorMode
 
-from compress.lowering.nodes import add_constant, constant, is_constant, operator_name
+from compress.lowering.nodes import add_constant, constant, drop_unused, is_constant, operator_name
 from compress.lowering.quiet import quiet
 
 
@@ -19,9 +19,9 @@ def quantize(
     (`conv.weight_scale`, `conv.weight_zero_point`).
     """
     with quiet():
-        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # noqa: PLC0415  takes seconds
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-        from compress.quantization.annotator import Annotator  # noqa: PLC0415  imports torchao
+        from compress.quantization.annotator import Annotator
 
         _fake_values(graph)
         prepared = prepare_pt2e(graph, Annotator(integer, observer, weight_observer))
@@ -62,5 +62,5 @@ def _store_integers(graph: fx.GraphModule) -> None:
             user.args = (stored, *parameters, *user.args[3:])
         graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
-    graph.delete_all_unused_submodules()
+    drop_unused(graph)
     graph.recompile()

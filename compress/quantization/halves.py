@@ -3,7 +3,7 @@
 import torch
 from torch import fx
 
-from compress.lowering.nodes import add_constant, constant, is_float
+from compress.lowering.nodes import add_constant, constant, drop_unused, is_float
 from targets.errors import UserError
 
 
@@ -29,5 +29,6 @@ def halve(graph: fx.GraphModule) -> int:
         node.replace_all_uses_with(real)
         halved[name] = real
     graph.graph.eliminate_dead_code()
+    drop_unused(graph)
     graph.recompile()
     return len(halved)

@@ -9,6 +9,7 @@ To support an operator, give it a row here. Families:
 - activation: fused into the operator before it where that has no other reader, free otherwise.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,12 +40,16 @@ RULES: dict[str, Rule] = {
     "sub": Rule("free", fuses=True),
     "mul": Rule("free", fuses=True),
     "mean": Rule("free"),
+    "sum": Rule("free"),
+    "matmul": Rule("free"),
+    "bmm": Rule("free"),
+    "gelu": Rule("free"),
+    "log_softmax": Rule("fixed", lowest=-16.0 + 1 / 16, highest=1 / 16),
     "leaky_relu": Rule("free"),
     "hardswish": Rule("free"),
     "relu": Rule("activation"),
     "relu6": Rule("activation"),
     "hardtanh": Rule("activation"),
-    "clamp": Rule("activation"),
     "softmax": Rule("fixed", lowest=0.0, highest=1.0),
     "sigmoid": Rule("fixed", lowest=0.0, highest=1.0),
     "tanh": Rule("fixed", lowest=-1.0, highest=1.0),
@@ -52,7 +57,7 @@ RULES: dict[str, Rule] = {
         [
             *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "pad", "cat"),
             *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "slice", "select"),
-            *("split", "split_with_sizes", "chunk", "getitem", "contiguous", "clone", "alias", "expand", "dropout", "identity"),
+            *("split", "split_with_sizes", "chunk", "getitem", "expand"),
             *("upsample_nearest2d", "upsample_bilinear2d", "pixel_shuffle"),
         ],
         Rule("shared"),
@@ -63,6 +68,17 @@ RULES: dict[str, Rule] = {
 def rule(node: fx.Node) -> Rule | None:
     """The rule of a node's operator; None where it has none, or where the call is one that has no integer kernel."""
     found = RULES.get(operator_name(node))
-    if found is not None and operator_name(node) == "pad" and argument(node, "mode") != "constant":
-        return None
-    return found
+    refused = REFUSED.get(operator_name(node))
+    return None if refused is not None and refused(node) else found
+
+
+REFUSED: dict[str, Callable[[fx.Node], bool]] = {
+    "pad": lambda node: argument(node, "mode") != "constant",
+    # TFLite's average never counts padding and always divides by what it counts
+    "avg_pool2d": lambda node: any(_numbers(argument(node, "padding"))) or bool(argument(node, "ceil_mode")),
+}
+"""Calls of an operator that have no integer kernel though others have."""
+
+
+def _numbers(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else [value]
