@@ -33,9 +33,11 @@ def cli(debug: bool) -> None:
       edgepress run recipes/quickstart.yaml
     """
     if not debug:
+        import logging
         import warnings
 
         warnings.simplefilter("ignore")
+        logging.disable(logging.ERROR)
 
 
 @cli.command()

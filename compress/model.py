@@ -1,8 +1,9 @@
 """The network as every pass and exporter sees it: one ATen graph with its weights, whatever it was made with."""
 
 import copy
+import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -126,10 +127,12 @@ def from_program(exported: ExportedProgram, example: Sequence[torch.Tensor], nam
 def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], *, free_batch: bool) -> ExportedProgram:
     shapes = tuple({0: Dim.DYNAMIC} for _ in example) if free_batch else None
     try:
-        return torch.export.export(module, example, dynamic_shapes=shapes)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # torch prints whole graphs when it gives up
+            return torch.export.export(module, example, dynamic_shapes=shapes)
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"torch.export can't take this network: {reason.strip()}") from error
+        cure = "mend the network until torch.export.export(network, inputs) takes it"
+        raise UserError(f"torch.export can't take this network: {reason.strip()}; {cure}") from error
 
 
 def refresh(graph: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:

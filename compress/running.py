@@ -13,7 +13,7 @@ from compress.report.content import Report
 from compress.report.rows import report_of
 from compress.version import versions
 from targets import boards
-from targets.errors import UserError
+from targets.errors import EdgepressError, UserError
 
 
 def run_to_folder(recipe: Recipe, folder: Path, progress: Progress) -> Report:
@@ -26,7 +26,10 @@ def run_to_folder(recipe: Recipe, folder: Path, progress: Progress) -> Report:
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "recipe.lock.yaml").exists():
         raise UserError(f"{folder}: holds files that are not of an edgepress run; name another folder with --output")
     with store.whole(folder) as part:
-        outcome = run(recipe, part, progress)
+        try:
+            outcome = run(recipe, part, progress)
+        except EdgepressError as error:  # it names a file where it is now, not where it would have been
+            raise type(error)(str(error).replace(str(part), str(folder))) from error
         report = report_of(outcome)
         write(report, part)
         (part / "recipe.lock.yaml").write_text(lock(outcome), encoding="utf-8")

@@ -69,7 +69,9 @@ def _quality(metric: str, original: float | None) -> list[Column]:
 
 def _costs() -> list[Column]:
     return [
-        _number("size", "size", "of the exported file", lambda row: row.bytes, wording.size),
+        _number(
+            "size", "size", "of the exported file; C counts in flash", lambda row: None if row.format == "c" else row.bytes, wording.size
+        ),
         _number("latency", "latency", "p50 of one inference of one sample", lambda row: row.latency_ms, wording.milliseconds),
         _number("latency_p90", "latency p90", "nine of ten inferences are faster", lambda row: row.latency_p90_ms, wording.milliseconds),
         _number("ram", "RAM", "peak of one inference", lambda row: row.ram_bytes, wording.size),
