@@ -8,6 +8,7 @@ from targets.base import Artifact, Batch, Measurement, Problem, RunOptions
 from targets.boards import Board
 from targets.errors import UserError
 from targets.microcontroller import cores
+from targets.microcontroller.emulators import EMULATORS
 
 PACKAGES = {"unicorn": "unicorn", "ziglang": "ziglang", "elftools": "pyelftools"}
 OPTIMIZATIONS = ("O2", "O3", "Os")
@@ -17,19 +18,22 @@ OPTIMIZATIONS = ("O2", "O3", "Os")
 class Microcontroller:
     """C, or a `.tflite` compiled to it, on a core emulated instruction by instruction; nothing but packages from pip is needed.
 
-    Instructions are exact and the same each time; cycles come from them by the core's published timings, and the latency, an
-    estimate, from cycles at the board's clock. Setting `optimization`: the C compiler's level, O2 (default), O3 or Os.
+    (Cortex-M55 needs QEMU.) Instructions are exact and the same each time; cycles come from them by the core's published timings, and
+    the latency, an estimate, from cycles at the board's clock. Setting `optimization`: the C compiler's level, O2 (default), O3 or Os.
     """
 
     board: Board
     formats = ("c", "tflite")
 
     def available(self) -> Problem | None:
-        """A core that can't be emulated, or a package that is missing from this Python environment."""
+        """A core that can't be emulated, or a package or emulator that is missing from this machine."""
         if self.board.core not in cores.names():
             return Problem(f"{self.board.name}: core '{self.board.core}' can't be emulated", f"possible: {', '.join(cores.names())}")
         missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
-        return Problem(f"{' and '.join(missing)} not installed", f"pip install {' '.join(missing)}") if missing else None
+        if missing:
+            return Problem(f"{' and '.join(missing)} not installed", f"pip install {' '.join(missing)}")
+        problem: Problem | None = EMULATORS.load(cores.load(self.board.core).emulator).missing()
+        return problem
 
     def choose(self, artifacts: Sequence[Artifact]) -> Sequence[Artifact]:
         """The C sources if there are any, else the `.tflite` files, which are compiled to C here."""

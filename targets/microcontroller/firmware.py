@@ -13,8 +13,6 @@ from targets.microcontroller.cores import Core
 from targets.microcontroller.sources import Sources
 
 HERE = Path(__file__).parent
-FLASH_ORIGIN = 0x0800_0000
-RAM_ORIGIN = 0x2000_0000
 FREESTANDING = (
     "-ffreestanding",
     "-ffunction-sections",
@@ -37,10 +35,11 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Firmware:
-    """A built network. `code` is what the processor executes, at FLASH_ORIGIN; sizes are bytes of the ELF file's sections."""
+    """A built network. `code` is what the processor executes, from `code_address` on; sizes are bytes of the ELF file's sections."""
 
     path: Path
     code: bytes
+    code_address: int
     constants: bytes
     data: bytes
     bss_bytes: int
@@ -59,6 +58,16 @@ class Firmware:
         """Arena, input and output buffers and other variables: everything but the stack."""
         return len(self.data) + self.bss_bytes
 
+    def buffers(self, prefix: str) -> tuple[Symbol, ...]:
+        """The harness's variables `prefix_0`, `prefix_1`, … in this order."""
+        found = [symbol for name, symbol in self.variables.items() if name.startswith(f"{prefix}_")]
+        return tuple(sorted(found, key=lambda symbol: int(symbol.name.removeprefix(f"{prefix}_"))))
+
+    def code_of(self, address: int, size: int) -> bytes:
+        """The instructions at an address."""
+        start = address - self.code_address
+        return self.code[start : start + size]
+
     def function_at(self, address: int) -> str | None:
         """The function that holds this address."""
         index = bisect_right(self.functions, address, key=lambda symbol: symbol.address) - 1
@@ -71,7 +80,7 @@ def build(sources: Sources, core: Core, flash_bytes: int, ram_bytes: int, optimi
 
     Raises UserError when it doesn't fit into the memory given, and EdgepressError with the compiler's words for anything else.
     """
-    memory = {"FLASH_ORIGIN": FLASH_ORIGIN, "FLASH_BYTES": flash_bytes, "RAM_ORIGIN": RAM_ORIGIN, "RAM_BYTES": ram_bytes}
+    memory = {"FLASH_ORIGIN": core.flash_origin, "FLASH_BYTES": flash_bytes, "RAM_ORIGIN": core.ram_origin, "RAM_BYTES": ram_bytes}
     # zig makes -O2 of -O1 and -O3, and drops symbols at -Os, so clang itself is told the level.
     target = ["-target", core.zig_target, f"-mcpu={core.zig_cpu}", "-O2", "-Xclang", optimization, *FREESTANDING]
     with tempfile.TemporaryDirectory() as scratch:
@@ -132,6 +141,7 @@ def read(path: Path) -> Firmware:
         return Firmware(
             path=path,
             code=_content(elf, ".text"),
+            code_address=elf.get_section_by_name(".text")["sh_addr"],
             constants=_content(elf, ".rodata"),
             data=_content(elf, ".data"),
             bss_bytes=_bytes(elf, ".bss"),

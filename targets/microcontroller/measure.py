@@ -32,7 +32,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     clock_hz, flash_bytes, ram_bytes = board.clock_hz, board.flash_bytes, board.ram_bytes
     if clock_hz is None or flash_bytes is None or ram_bytes is None:
         raise UserError(f"board {board.name}: a microcontroller board needs clock_hz, flash_bytes and ram_bytes; add them to its YAML file")
-    sources, described = Sources.of(as_c(artifact)), flash.of(board)
+    sources, described = Sources.of(as_c(artifact)), flash.of(board) if core.timing else None
     built = firmware.build(sources, core, flash_bytes, ram_bytes, optimization)
     emulator: Emulator = EMULATORS.load(core.emulator)(core, built, ram_bytes)
     outputs, kept = _native_outputs(artifact, Native(artifact, sources), batches)
@@ -124,5 +124,5 @@ def _notes(core: Core, described: Flash | None, samples: int, emulated: int, tot
     yield "RAM and flash: the network's own (arena, inputs, outputs, stack; code and constants), without start-up code and drivers"
     if emulated < samples:
         yield f"outputs: the same C on this machine; the first {emulated} of {samples} samples gave the same bytes on the emulated core"
-    if total.unknown:
+    if core.timing and total.unknown:
         yield f"{total.unknown:,} of {total.instructions:,} instructions are not in the timing table and count as one cycle each"

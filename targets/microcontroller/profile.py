@@ -9,7 +9,7 @@ from targets.microcontroller.cores import Core
 from targets.microcontroller.decoders import DECODERS
 from targets.microcontroller.decoders.base import Decoder
 from targets.microcontroller.emulators.base import Counts
-from targets.microcontroller.firmware import FLASH_ORIGIN, Firmware
+from targets.microcontroller.firmware import Firmware
 from targets.microcontroller.sources import LayerCode, Sources
 from targets.microcontroller.timing import TIMINGS
 from targets.microcontroller.timing.base import Timing
@@ -47,8 +47,7 @@ def by_function(core: Core, firmware: Firmware, counts: Counts, wait_states: int
     timing: Timing | None = TIMINGS.load(core.timing)(core.cycles) if core.timing else None
     costs: defaultdict[str, Cost] = defaultdict(Cost)
     for block in counts.blocks:
-        start = block.address - FLASH_ORIGIN
-        instructions = decoder.block(firmware.code[start : start + block.size])
+        instructions = decoder.block(firmware.code_of(block.address, block.size))
         costs[firmware.function_at(block.address) or RUNTIME] += Cost(
             instructions=len(instructions) * block.executions,
             cycles=timing.cycles(instructions, block.executions, block.fallthroughs) if timing else 0,

@@ -18,8 +18,8 @@ class Core:
 
     `zig_target` and `zig_cpu` compile for it. `emulator` names the module of `emulators/` that runs it and `model` the core
     there. `decoder` names the module of `decoders/` that knows its instructions, `timing` the one of `timing/` that adds up
-    cycles (None where no timings are published), and `cycles` are that one's constants. `sources` says where these are published,
-    `caveat` what they leave out.
+    cycles (None where none are known), and `cycles` are that one's constants. `sources` says where these are published, `caveat` what
+    they leave out. Firmware is linked to `flash_origin` and `ram_origin`, where the emulator has memory.
     """
 
     name: str
@@ -33,6 +33,8 @@ class Core:
     cycles: dict[str, Any]
     sources: dict[str, str]
     caveat: str
+    flash_origin: int = 0x0800_0000
+    ram_origin: int = 0x2000_0000
 
 
 def names() -> tuple[str, ...]:
@@ -48,4 +50,4 @@ def load(name: str) -> Core:
     data = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     if "cycles_of" in data:
         data["cycles"] = load(data.pop("cycles_of")).cycles
-    return Core(**{entry.name: data[entry.name] for entry in fields(Core)})
+    return Core(**{entry.name: data[entry.name] for entry in fields(Core) if entry.name in data})

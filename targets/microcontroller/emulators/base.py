@@ -6,7 +6,11 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from targets.base import Problem
 from targets.microcontroller.flash import Flash
+
+PAINT = b"\xa5"
+"""Fills the stack before a run, so that what it touched can be told."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Counts:
 
 class Emulator(Protocol):
     """A core with a firmware loaded; constructed with the core, the firmware and the board's RAM in bytes."""
+
+    @staticmethod
+    def missing() -> Problem | None:
+        """What of this machine is missing for it to work, besides packages from pip; None when nothing is."""
 
     @property
     def version(self) -> str:

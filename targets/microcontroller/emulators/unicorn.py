@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 from unicorn import arm_const, riscv_const
 from unicorn.unicorn_py3.unicorn import uclib
 
+from targets.base import Problem
 from targets.errors import EdgepressError, UserError
 from targets.microcontroller import toolchain
 from targets.microcontroller.cores import Core
-from targets.microcontroller.emulators.base import Block, Counts
-from targets.microcontroller.firmware import FLASH_ORIGIN, RAM_ORIGIN, Firmware
+from targets.microcontroller.emulators.base import PAINT, Block, Counts
+from targets.microcontroller.firmware import Firmware, Symbol
 from targets.microcontroller.flash import Flash
 
 PAGE = 0x1000
 RETURN = 0x3000_0000
 """Where the firmware's entry returns to: a page of its own, at which the emulation ends."""
-PAINT = b"\xa5"
-"""Fills the stack before a run, so that what it touched can be told."""
 SYSTEM_CONTROL = 0xE000_E000
 
 
@@ -102,27 +101,34 @@ class Unicorn:
 
     def __init__(self, core: Core, firmware: Firmware, ram_bytes: int) -> None:
         self._firmware = firmware
-        self._stack_top = RAM_ORIGIN + ram_bytes // 16 * 16
-        self._stack_end = RAM_ORIGIN + firmware.static_ram_bytes
+        self._flash_origin = core.flash_origin
+        self._stack_top = core.ram_origin + ram_bytes // 16 * 16
+        self._stack_end = core.ram_origin + firmware.static_ram_bytes
         self._machine = MACHINES[core.decoder]
         self._engine = unicorn.Uc(self._machine.architecture, self._machine.mode)
         self._engine.ctl_set_cpu_model(self._machine.models[core.model])
-        for origin, size in ((FLASH_ORIGIN, firmware.flash_bytes), (RAM_ORIGIN, ram_bytes), (RETURN, PAGE), (SYSTEM_CONTROL, PAGE)):
+        memories = ((core.flash_origin, firmware.flash_bytes), (core.ram_origin, ram_bytes), (RETURN, PAGE), (SYSTEM_CONTROL, PAGE))
+        for origin, size in memories:
             self._engine.mem_map(origin, -(-size // PAGE) * PAGE)
         for address, content in firmware.segments:
             self._engine.mem_write(address, content)
 
+    @staticmethod
+    def missing() -> Problem | None:
+        """Nothing: it comes from pip."""
+        return None
+
     def infer(self, inputs: Sequence[NDArray[Any]]) -> tuple[bytes, ...]:
         """Runs one sample, an array for each input; the bytes of each output. EdgepressError when the core stops on a fault."""
-        for i, values in enumerate(inputs):
-            self._write(f"input_{i}", np.ascontiguousarray(values).tobytes())
+        for symbol, values in zip(self._firmware.buffers("input"), inputs, strict=True):
+            self._write(symbol, np.ascontiguousarray(values).tobytes())
         self._engine.reg_write(self._machine.stack_register, self._stack_top)
         self._engine.reg_write(self._machine.return_register, RETURN | self._machine.state)
         try:
             self._engine.emu_start(self._firmware.entry | self._machine.state, RETURN)
         except unicorn.UcError as error:
             raise EdgepressError(f"{self._firmware.path.name}: {self._place()}: the emulated core stopped: {error}") from None
-        return tuple(self._read(name) for name in self._outputs())
+        return tuple(bytes(self._engine.mem_read(symbol.address, symbol.size)) for symbol in self._firmware.buffers("output"))
 
     def count(self, inputs: Sequence[NDArray[Any]], flash: Flash | None = None) -> tuple[tuple[bytes, ...], Counts]:
         """The same, and what it took (misses only of a flash that is given). UserError where the stack doesn't fit into the RAM."""
@@ -131,7 +137,7 @@ class Unicorn:
         lines = [np.zeros(number, np.uint32) for number in ((flash.instruction_lines, flash.data_lines) if flash else (0, 0))]
         caches = [_Cache(held.ctypes.data, len(held), flash.flash_bus_bytes if flash else 0) for held in lines]
         counter = _Counter(
-            base=FLASH_ORIGIN,
+            base=self._firmware.code_address,
             length=length,
             executions=executions.ctypes.data,
             fallthroughs=fallthroughs.ctypes.data,
@@ -153,7 +159,7 @@ class Unicorn:
             for hook in hooks:
                 uclib.uc_hook_del(self._handle, hook)
         ran = executions.nonzero()[0]
-        columns = (FLASH_ORIGIN + 2 * ran, *(column[ran] for column in (sizes, executions, fallthroughs, misses)))
+        columns = (self._firmware.code_address + 2 * ran, *(column[ran] for column in (sizes, executions, fallthroughs, misses)))
         blocks = tuple(Block(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
         return outputs, Counts(blocks, self._stack_bytes(counter.lowest_stack))
 
@@ -167,7 +173,7 @@ class Unicorn:
         """Adds a native hook on the flash; Unicorn's own Python interface takes Python functions only."""
         hook = ctypes.c_size_t()
         data = ctypes.c_void_p(ctypes.addressof(counter))
-        first, last = ctypes.c_uint64(FLASH_ORIGIN), ctypes.c_uint64(FLASH_ORIGIN + self._firmware.flash_bytes)
+        first, last = ctypes.c_uint64(self._flash_origin), ctypes.c_uint64(self._flash_origin + self._firmware.flash_bytes)
         code = ctypes.cast(function, ctypes.c_void_p)
         failed = uclib.uc_hook_add(self._handle, ctypes.byref(hook), ctypes.c_int(kind), code, data, first, last)
         if failed:
@@ -184,19 +190,10 @@ class Unicorn:
             raise UserError(f"{words}; prune the network or choose a board with more RAM")
         return depth
 
-    def _outputs(self) -> list[str]:
-        names = [name for name in self._firmware.variables if name.startswith("output_")]
-        return sorted(names, key=lambda name: int(name.removeprefix("output_")))
-
-    def _write(self, name: str, content: bytes) -> None:
-        symbol = self._firmware.variables[name]
+    def _write(self, symbol: Symbol, content: bytes) -> None:
         if len(content) != symbol.size:
-            raise EdgepressError(f"{self._firmware.path.name}: {name} takes {symbol.size} bytes, not {len(content)}")
+            raise EdgepressError(f"{self._firmware.path.name}: {symbol.name} takes {symbol.size} bytes, not {len(content)}")
         self._engine.mem_write(symbol.address, content)
-
-    def _read(self, name: str) -> bytes:
-        symbol = self._firmware.variables[name]
-        return bytes(self._engine.mem_read(symbol.address, symbol.size))
 
     def _place(self) -> str:
         address = self._engine.reg_read(self._machine.program_counter)
