@@ -20,12 +20,17 @@ class C:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
 
     def __call__(self, model: Model, directory: Path) -> Artifact:
-        """Writes the folder `<model name>-c`; ExportError naming layer and operator that TFLite or the C compiler hasn't."""
+        """Writes the folder `<model name>-c`, ready to drop into a firmware.
+
+        Raises ExportError naming layer and operator that TFLite or the C compiler hasn't.
+        """
         from targets.microcontroller.compiler import compile_tflite
+        from targets.microcontroller.packaging import package
 
         content = tflite.to_bytes(model, channels_last=True)
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / f"{model.name}.tflite"
             file.write_bytes(content)
             artifact = compile_tflite(file, directory / f"{model.name}-c", model.name)
+        package(artifact)
         return arranged(artifact)
