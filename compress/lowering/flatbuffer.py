@@ -48,6 +48,13 @@ def write(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+def operator_names(model: Any) -> list[str]:
+    """The schema's name of each operator of the main graph, in order."""
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    return [names.get(codes[operator.opcodeIndex], "CUSTOM") for operator in model.subgraphs[0].operators]
+
+
 def text(name: Any) -> str:
     """A name of the file as text."""
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)

@@ -11,7 +11,7 @@ from compress.lowering.constants import expand
 from compress.lowering.layout import CHANNELS_FIRST, CHANNELS_LAST
 from compress.lowering.nodes import maker, operator_name
 from compress.lowering.quiet import quiet
-from compress.lowering.refusals import refused
+from compress.lowering.refusals import CONVERTER_ERRORS, refused
 from compress.lowering.simplify import simplify
 from compress.model import Model, layer_name
 
@@ -49,8 +49,8 @@ def convert(model: Model, channels_last: bool) -> bytes:
     try:
         with quiet():
             return _litert(module.train(False), sample, integers)
-    except (RuntimeError, ValueError) as error:
-        raise refused(model.graph, "TFLite", error, CURE) from error
+    except CONVERTER_ERRORS as error:
+        raise refused(model.graph, "TFLite", error, CURE, lambda single, inputs: _litert(single, inputs, False)) from error
 
 
 def _litert(module: torch.nn.Module, sample: tuple[torch.Tensor, ...], integers: bool) -> bytes:

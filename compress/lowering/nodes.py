@@ -1,5 +1,7 @@
 """Small questions to nodes of an ATen graph, and constants read from and written to it."""
 
+import operator
+
 import torch
 from torch import fx
 from torch.utils import _pytree as pytree
@@ -9,12 +11,15 @@ from targets.errors import UserError
 
 
 def operator_name(node: fx.Node) -> str:
-    """The ATen or quantize operator of a node without namespace and overload (`conv2d`, `add`), "" for anything else."""
+    """The ATen or quantize operator of a node without namespace and overload (`conv2d`, `add`), or `getitem`; "" for anything else.
+
+    Arithmetic on shapes (`operator.mul` of a free batch size) is nothing that a network computes.
+    """
     if node.op != "call_function":
         return ""
     if isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  the class has no public name
         return str(node.target.overloadpacket.__name__)
-    return str(getattr(node.target, "__name__", ""))
+    return "getitem" if node.target is operator.getitem else ""
 
 
 def argument(node: fx.Node, name: str) -> object:

@@ -11,7 +11,7 @@ from torch.export import Dim
 from compress.lowering import batchnorm
 from compress.lowering.nodes import constant, output_nodes
 from compress.lowering.quiet import quiet
-from compress.lowering.refusals import refused
+from compress.lowering.refusals import CONVERTER_ERRORS, refused
 from compress.lowering.simplify import simplify
 from compress.model import Model, layer_name
 from compress.version import versions
@@ -43,9 +43,13 @@ def convert(model: Model, opset: int) -> bytes:
                 optimize=not _has_halves(graph),  # would store the halves of small weights as float32 again
                 verbose=False,
             )
-    except RuntimeError as error:
-        raise refused(model.graph, "ONNX", error, CURE) from error
+    except CONVERTER_ERRORS as error:
+        raise refused(model.graph, "ONNX", error, CURE, _one_operator) from error
     return _finish(program.model_proto, model, graph)
+
+
+def _one_operator(single: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    torch.onnx.export(single, inputs, dynamo=True, verbose=False)
 
 
 def _has_halves(graph: fx.GraphModule) -> bool:

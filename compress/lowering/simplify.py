@@ -7,6 +7,7 @@ import torch
 from torch import fx
 
 from compress.lowering.nodes import add_constant, argument, operator_name, rank
+from compress.model import layer_name
 
 aten = torch.ops.aten
 Rewrite = Callable[[fx.GraphModule, fx.Node], Any]
@@ -31,7 +32,7 @@ def simplify(graph: fx.GraphModule) -> None:
 def _call(node: fx.Node, operator: Any, *arguments: Any) -> fx.Node:
     """A new node that belongs to the same layer and has the same shape as `node`."""
     made = node.graph.call_function(operator, arguments)
-    made.meta = dict(node.meta)
+    made.meta = node.meta | {"nn_module_stack": {"": (layer_name(node), "")}}
     return made
 
 
@@ -75,6 +76,11 @@ def _clamp(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG
     return _call(node, aten.relu.default, node.args[0]) if low == 0 and high is None else None
 
 
+def _reshape(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  one signature for all
+    """A view needs memory in order, which the copies left out here had seen to; a reshape doesn't."""
+    return _call(node, aten.reshape.default, *node.args)
+
+
 def _silu(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  one signature for all
     """SiLU is x times its sigmoid."""
     return _call(node, aten.mul.Tensor, node.args[0], _call(node, aten.sigmoid.default, node.args[0]))
@@ -91,6 +97,7 @@ REWRITES: dict[str, Rewrite] = {
     **dict.fromkeys(("add", "sub", "mul", "div", "rsub"), _arithmetic),
     **dict.fromkeys(("mean", "sum"), _pooling),
     **dict.fromkeys(("clamp", "clamp_min"), _clamp),
+    **dict.fromkeys(("view", "_unsafe_view"), _reshape),
     "silu": _silu,
     "hardsigmoid": _hardsigmoid,
 }

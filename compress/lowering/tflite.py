@@ -28,6 +28,7 @@ def _tidy(model: Model, content: bytes) -> bytes:
     file = flatbuffer.read(content)
     file.description = "edgepress"
     flatten_order.reorder(file)
+    _refuse_without_kernel(file)
     inputs = [node.name for node in model.graph.graph.nodes if node.op == "placeholder"]
     tflite_names.rename(file, inputs, output_layers(model.graph), _weighted(model))
     if any(constant(model.graph, node).dtype == torch.float16 for node in model.graph.graph.nodes if node.op == "get_attr"):
@@ -42,6 +43,16 @@ def _integers_only(model: Model) -> bool:
     said = [step.details["layers"] for step in model.history if step.name == "quantize" and "layers" in step.details]
     layers: dict[str, str] = said[-1] if said else {}
     return bool(layers) and set(layers.values()) == {"int8"}
+
+
+def _refuse_without_kernel(file: Any) -> None:
+    """The converter writes what it can't lower as StableHLO operators, most of which no runtime has."""
+    from compress.lowering.flatbuffer import operator_names
+
+    without = [name for name in operator_names(file) if name.startswith("STABLEHLO_") and name != "STABLEHLO_COMPOSITE"]
+    if without:
+        operator = without[0].removeprefix("STABLEHLO_").lower()
+        raise ExportError(f"operator '{operator}': TFLite's runtime has no kernel for it; {litert.CURE}")
 
 
 def _refuse_floats(file: Any) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from targets.errors import UserError, did_you_mean
 
 BINS = 2048
+SMALLEST_SPAN = 2.0**-40
 Array = NDArray[np.float64]
 
 
@@ -34,12 +35,11 @@ class Histogram:
         self.mean_low += (min(low, 0.0) - self.mean_low) / self.batches
         self.mean_high += (max(high, 0.0) - self.mean_high) / self.batches
         largest = max(-self.low, self.high)
-        if largest > 0 and self.span == 0.0:
-            self.span = float(2.0 ** np.ceil(np.log2(largest)))
+        if self.span == 0.0:
+            self.span = float(2.0 ** np.ceil(np.log2(max(largest, SMALLEST_SPAN))))
         while self.span < largest:
             self._double()
-        if self.span > 0:
-            self.counts += counts(self.span)
+        self.counts += counts(self.span)
 
     def centres(self) -> Array:
         """The middle of each bin, real values."""
@@ -72,14 +72,12 @@ def percentile(seen: Histogram, levels: int, share: float = 0.9999) -> tuple[flo
     edges = np.linspace(-seen.span, seen.span, BINS + 1)
     low = edges[int(np.searchsorted(cumulated, (1 - share) / 2, side="right"))]
     high = edges[int(np.searchsorted(cumulated, 1 - (1 - share) / 2)) + 1]
-    return max(float(low), seen.low), min(float(high), seen.high)
+    return min(max(float(low), seen.low), 0.0), max(min(float(high), seen.high), 0.0)
 
 
 def mse(seen: Histogram, levels: int) -> tuple[float, float]:
     """The range with the smallest mean squared error of rounding and clipping, searched one end after the other."""
     low, high = seen.low, seen.high
-    if seen.span == 0.0:
-        return low, high
     used = seen.counts > 0
     centres, weights = seen.centres()[used], seen.counts[used]
     shares = np.linspace(1.0, 0.3, 36)
