@@ -249,6 +249,21 @@ def test_a_batch_norm_stays_out_of_a_layer_that_others_read():
         torch.testing.assert_close(graph(inputs), model.graph(inputs), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shared", ["weight", "bias"])
+def test_a_batch_norm_stays_out_of_constants_that_layers_share(shared):
+    def build():
+        one, other = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)
+        setattr(other, shared, getattr(one, shared))
+        return Network(lambda x, one, norm, other: other(norm(one(x))), one, trained(nn.BatchNorm2d(3)), other)
+
+    model = model_of(build, SHAPE)
+    graph = model.copy_graph()
+    batchnorm.fold(graph)
+    inputs = torch.from_numpy(samples(SHAPE, 4))
+    with torch.no_grad():
+        torch.testing.assert_close(graph(inputs), model.graph(inputs), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "function",
     [

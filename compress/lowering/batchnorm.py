@@ -50,10 +50,14 @@ def _scale_and_shift(graph: fx.GraphModule, node: fx.Node) -> tuple[torch.Tensor
 def _folds_into(layer: object, norm: fx.Node) -> bool:
     if not isinstance(layer, fx.Node) or operator_name(layer) not in CHANNEL_AXIS or list(layer.users) != [norm]:
         return False
-    constants = [layer.args[1], argument(layer, "bias")]
-    # a weight that two layers share can't take the BatchNorm of one
-    readers = [node for node in norm.graph.nodes if node.op == "get_attr" and node.target == getattr(layer.args[1], "target", None)]
-    return all(value is None or is_constant(value) for value in constants) and len(readers) == 1 and len(readers[0].users) == 1
+    constants = [value for value in (layer.args[1], argument(layer, "bias")) if value is not None]
+    return all(is_constant(value) and _readers(norm.graph, value) == [layer] for value in constants)
+
+
+def _readers(graph: fx.Graph, value: object) -> list[fx.Node]:
+    """Who reads a constant: one that several layers share can't take the BatchNorm of one of them."""
+    target = getattr(value, "target", None)
+    return [user for node in graph.nodes if node.op == "get_attr" and node.target == target for user in node.users]
 
 
 def _fold_into(graph: fx.GraphModule, layer: fx.Node, scale: torch.Tensor, shift: torch.Tensor) -> None:
