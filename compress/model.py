@@ -12,6 +12,7 @@ import torch.ao.quantization.fx._decomposed  # registers the operators of quanti
 from torch import fx
 from torch.export import Dim, ExportedProgram
 
+from compress.training_mode import set_training
 from targets.errors import UserError
 
 Stage = Literal["float", "quantized"]
@@ -118,9 +119,8 @@ def program(model: Model) -> ExportedProgram:
 
 def from_program(exported: ExportedProgram, example: Sequence[torch.Tensor], name: str = "model") -> Model:
     """The model of an exported program; its example inputs decide whether the batch axis counts as free."""
-    graph = exported.module(check_guards=False)
-    if not isinstance(graph, fx.GraphModule):
-        raise UserError("the exported program holds no graph; export it with torch.export.export")
+    graph = inference_graph(exported)
+    refresh(graph, example)
     return Model(graph=graph, example=tuple(tensor.detach().clone() for tensor in example), name=name)
 
 
@@ -133,6 +133,15 @@ def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], *, free_
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         cure = "mend the network until torch.export.export(network, inputs) takes it"
         raise UserError(f"torch.export can't take this network: {reason.strip()}; {cure}") from error
+
+
+def inference_graph(exported: ExportedProgram) -> fx.GraphModule:
+    """A program's graph with BatchNorm and dropout as they are in inference, whatever mode it was exported in."""
+    graph = exported.module(check_guards=False)
+    if not isinstance(graph, fx.GraphModule):
+        raise UserError("the exported program holds no graph; export it with torch.export.export")
+    set_training(graph, training=False)
+    return graph
 
 
 def refresh(graph: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:

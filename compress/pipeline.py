@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from compress import parity, sources, store
 from compress.context import Context
 from compress.data.base import Array, Data
@@ -50,6 +52,7 @@ def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
     data = recipe.data()
     measured_by = metric(recipe.metric, recipe.folder)
     inputs, _ = next(data.evaluation.batches(1))
+    torch.manual_seed(recipe.seed)  # a factory without weights makes the same network every time
     with progress.task(f"loading {recipe.model.source}"):
         original = replace(sources.load(recipe.model, inputs), name=recipe.name)
     if original.labels is None:

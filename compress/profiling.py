@@ -71,5 +71,6 @@ def _draw(tensor: Tensor, generator: np.random.Generator) -> Array:
     if np.issubdtype(np.dtype(tensor.dtype), np.integer):
         limits = np.iinfo(tensor.dtype)
         integers = generator.integers(limits.min, limits.max, shape, dtype=tensor.dtype, endpoint=True)
-        return tensor.decode(integers[None])[0]
+        decoded: Array = tensor.decode(integers[None])[0]
+        return decoded
     return generator.standard_normal(shape, np.float32)

@@ -4,7 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+settings.register_profile("edgepress", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgepress")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it
 
 from targets.cache import cache_folder

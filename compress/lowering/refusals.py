@@ -54,7 +54,8 @@ def _culprit(graph: fx.GraphModule, convert: Convert) -> fx.Node | None:
             with quiet():
                 convert(_alone(node), tuple(torch.zeros(value.shape, dtype=value.dtype) for value in values))
         except CONVERTER_ERRORS:
-            return node  # type: ignore[no-any-return]  fx nodes are not typed
+            found: fx.Node = node
+            return found
     return None
 
 

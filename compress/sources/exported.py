@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
-from compress.model import Model, capture, from_program
+from compress.model import Model, capture, from_program, inference_graph
 from compress.sources.base import SourceOptions
 from compress.sources.factory import check_example
-from compress.training_mode import set_training
 from compress.trust import check_archive
 from targets.errors import UserError
 from targets.registry import first_line
@@ -58,23 +57,21 @@ def _with_example(program: ExportedProgram, example: tuple[torch.Tensor, ...], n
     batch = _input_batches(program)
     if len(batch) != len(example):
         raise UserError(f"{path}: the network takes {len(batch)} inputs, the data gives {len(example)}")
+    if all(isinstance(size, torch.SymInt) or size == 1 for size in batch):
+        check_example(inference_graph(program), example, str(path))
     if all(isinstance(size, torch.SymInt) for size in batch):
         example = tuple(torch.cat([tensor, tensor]) for tensor in example)
-        model = from_program(program, example, name)
-    elif all(size == 1 for size in batch):
-        model = from_program(program, example, name)
-    else:
-        model = _recaptured(program, example, name, path, batch)
-    set_training(model.graph, training=False)
-    check_example(model.graph, model.example, str(path))
-    return model
+        return from_program(program, example, name)
+    if all(size == 1 for size in batch):
+        return from_program(program, example, name)
+    return _recaptured(program, example, name, path, batch)
 
 
 def _recaptured(
     program: ExportedProgram, example: tuple[torch.Tensor, ...], name: str, path: Path, batch: list[int | torch.SymInt]
 ) -> Model:
     try:
-        return capture(program.module(check_guards=False), example, name)
+        return capture(inference_graph(program), example, name)
     except UserError:
         cure = "export it again with batch size 1, or with a free batch axis (dynamic_shapes)"
         raise UserError(f"{path}: the batch dimension is fixed to {batch[0]} and can't be changed; {cure}") from None
