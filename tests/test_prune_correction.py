@@ -50,7 +50,7 @@ def errors(model, **options):
 def test_every_block_is_nearer_to_the_whole_network_afterwards(block):
     model = capture(Network([block, "plain"], True, 0).eval(), (torch.zeros(1, 3, 8, 8),))
     before = digest(model)
-    without, corrected = errors(model, ratio=0.4)
+    without, corrected = errors(model, ratio=0.4, criterion="l1")
     assert corrected < without / 2
     assert digest(model) == before
 
@@ -97,3 +97,26 @@ def test_a_calculated_or_shared_weight_is_left_alone():
     kept = [torch.tensor(pruned.history[-1].details["plan"]["twice.weight"][axis]) for axis in ("0", "1")]
     expected = model.graph.get_parameter("twice.weight")[kept[0]][:, kept[1]]
     assert torch.equal(pruned.graph.get_parameter("twice.weight"), expected)
+
+
+def test_reconstruction_removes_what_others_can_replace():
+    torch.manual_seed(0)
+    module = nn.Sequential(conv(3, 8), nn.Conv2d(8, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 4))
+    with torch.no_grad():
+        for tensor in (module[0][0].weight, module[0][0].bias, module[0][1].weight, module[0][1].bias):
+            tensor[4:] = 2 * tensor[:4]
+        module[0][0].weight[[0, 1, 4, 5]] *= 5
+    options = {"ratio": 0.5, "keep": ("1",)}
+    model = capture(module.eval(), (torch.zeros(1, 3, 8, 8),))
+    pruned = PruneChannels(criterion="reconstruction", **options)(model, context(model))
+    kept = pruned.history[-1].details["plan"]["0.0.weight"]["0"]
+    assert sorted(channel % 4 for channel in kept) == [0, 1, 2, 3]
+    by_size, by_error = (errors(model, criterion=criterion, **options)[1] for criterion in ("l1", "reconstruction"))
+    assert by_error < 0.1 * by_size
+
+
+@pytest.mark.parametrize("scope", ["uniform", "global"])
+def test_reconstruction_misses_less_than_magnitude(scope):
+    model = capture(Network(["residual", "dense", "plain"], True, 1).eval(), (torch.zeros(1, 3, 8, 8),))
+    by_size, by_error = (errors(model, macs=0.4, scope=scope, criterion=criterion)[1] for criterion in ("l1", "reconstruction"))
+    assert by_error < by_size

@@ -21,10 +21,11 @@ class PruneChannels:
 
     A group is what must be cut alike: the channels of a layer with everything that a residual sum, a depthwise convolution or the like
     ties to them. Inner layers lose channels on both sides, so `ratio: 0.5` leaves about a quarter of the MACs and `ratio: 0.3`
-    about half. `scope: global` lets groups compete instead, `ratio` then being the share of all channels. `multiple_of` is what the
-    channels left of a group are a multiple of, as far as it has that many. `keep` lists layers that stay whole, by patterns as file
-    names have (`head.*`). `correct` then solves the weights that are left anew, layer by layer, by least squares on the calibration
-    data, so that little accuracy is lost even before training.
+    about half. `criterion` says which channels of a group go (see `compress.pruning.criteria`). `scope: global` lets groups compete
+    instead, `ratio` then being the share of all channels; criteria that tell what a removal costs are weighed against the MACs it
+    saves. `multiple_of` is what the channels left of a group are a multiple of, as far as it has that many. `keep` lists layers
+    that stay whole, by patterns as file names have (`head.*`). `correct` then solves the weights that are left anew, layer by layer,
+    by least squares on the calibration data, so that little accuracy is lost even before training.
 
     Channels of inputs and outputs, and those that an operator touches which isn't followed, always stay.
     """
@@ -35,7 +36,7 @@ class PruneChannels:
 
     ratio: float = 0.5
     macs: float | None = None
-    criterion: criteria.Criterion = "l1"
+    criterion: criteria.Criterion = "reconstruction"
     scope: Literal["uniform", "global"] = "uniform"
     multiple_of: int = 1
     keep: tuple[str, ...] = ()
@@ -82,11 +83,13 @@ class PruneChannels:
 
     def _choose(self, model: Model, analysis: Analysis, found: tuple[choice.Group, ...], context: Context) -> set[int]:
         scores = criteria.importance(self.criterion, model, analysis, found, context)
+        shapes = {layer.weight: surgery.weight_of(model.graph, layer.weight).shape for layer in analysis.layers}
+        left = partial(choice.macs_left, analysis, shapes)
+        if self.scope == "global" and self.criterion in criteria.OF_THE_LOSS:
+            scores = {each: score / max(1, left(set()) - left({each})) for each, score in scores.items()}
         choose: Any = partial(choice.uniform if self.scope == "uniform" else choice.globally, found, scores, multiple_of=self.multiple_of)
         if self.macs is None:
             return choose(ratio=self.ratio)  # type: ignore[no-any-return]
-        shapes = {layer.weight: surgery.weight_of(model.graph, layer.weight).shape for layer in analysis.layers}
-        left = partial(choice.macs_left, analysis, shapes)
         return choice.to_macs(lambda ratio: choose(ratio=ratio), left, self.macs * left(set()))
 
 

@@ -1,6 +1,6 @@
 """How important a class of channels is: by the weights that make it, or by what the loss says of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -9,19 +9,24 @@ from compress.context import Context
 from compress.model import Model, first_output
 from compress.pruning.analysis import Analysis
 from compress.pruning.choice import Group
+from compress.pruning.reconstruction import reconstruction
 from compress.pruning.surgery import weight_of
 from compress.training import supervised_loss
 
-Criterion = Literal["l1", "l2", "bn_scale", "taylor"]
-Importance = Callable[[torch.Tensor, int], torch.Tensor]
+Criterion = Literal["l1", "l2", "bn_scale", "taylor", "reconstruction"]
+OF_THE_LOSS = frozenset({"taylor", "reconstruction"})
+"""Criteria that tell what a removal costs, rather than how large something is."""
 
 
 def importance(criterion: Criterion, model: Model, analysis: Analysis, found: Iterable[Group], context: Context) -> dict[int, float]:
     """A score for each class; of magnitudes they are relative to the group's mean, so that groups can be compared.
 
     `l1`, `l2`: norms of the filters that make the channel (Li et al. 2017); `bn_scale`: of its BatchNorm scale (Liu et al. 2017), or
-    `l1` where there is none; `taylor`: the squared first-order change of the loss on the calibration data (Molchanov et al. 2019).
+    `l1` where there is none; `taylor`: the squared first-order change of the loss on the calibration data (Molchanov et al. 2019);
+    `reconstruction`: the error that remains in the layers that use the channel after their other weights made up for it.
     """
+    if criterion == "reconstruction":
+        return reconstruction(model, analysis, found, context)
     if criterion == "taylor":
         return _taylor(model, analysis, context)
     makers = [(layer.weight, layer.output_axis) for layer in analysis.layers]
