@@ -140,7 +140,8 @@ def inference_graph(exported: ExportedProgram) -> fx.GraphModule:
     graph = exported.module(check_guards=False)
     if not isinstance(graph, fx.GraphModule):
         raise UserError("the exported program holds no graph; export it with torch.export.export")
-    set_training(graph, training=False)
+    set_training(graph.graph, training=False)
+    graph.recompile()
     return graph
 
 

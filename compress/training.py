@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from compress.context import Context
 from compress.data.base import Inputs, Split
 from compress.model import Model, first_output
+from compress.training_mode import DROPOUT, STATISTICS, set_training
 from targets.errors import UserError
 
 Loss = Callable[[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]], torch.Tensor]
@@ -248,12 +249,7 @@ def _fabric(device: str) -> Any:
 def _training_mode(graph: fx.Graph, batch_statistics: bool) -> fx.Graph:
     """A copy in which dropout drops, and normalization takes its statistics from the batch unless that is a single sample."""
     copied = copy.deepcopy(graph)
-    switches = {"train", "training"} if batch_statistics else {"train"}
-    for node in copied.nodes:
-        if isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  the class of every ATen operator
-            for position, argument in enumerate(node.target._schema.arguments):  # noqa: SLF001
-                if argument.name in switches and position < len(node.args):
-                    node.update_arg(position, True)
+    set_training(copied, training=True, flags=(DROPOUT, STATISTICS) if batch_statistics else (DROPOUT,))
     return copied
 
 

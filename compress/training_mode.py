@@ -1,18 +1,19 @@
 """Switching a captured graph between training and inference: torch.export writes the mode into BatchNorm and dropout nodes."""
 
+from collections.abc import Collection
+
 import torch
 from torch import fx
 
-aten = torch.ops.aten
+DROPOUT = "train"
+STATISTICS = "training"
+"""What ATen's schemas call the flag: of operators that drop values, and of those that take statistics from the batch."""
 
-MODE_ARGUMENT = {aten.batch_norm.default: 5, aten.dropout.default: 2, aten.instance_norm.default: 5}
-"""Position of the flag that says training, for each operator that behaves differently then."""
 
-
-def set_training(graph: fx.GraphModule, *, training: bool) -> None:
-    """Sets the mode of every BatchNorm and dropout in place and recompiles."""
-    for node in graph.graph.nodes:
-        position = MODE_ARGUMENT.get(node.target)
-        if position is not None:
-            node.args = (*node.args[:position], training, *node.args[position + 1 :])
-    graph.recompile()
+def set_training(graph: fx.Graph, *, training: bool, flags: Collection[str] = (DROPOUT, STATISTICS)) -> None:
+    """Sets the mode of every operator that has one of the flags, in place; a module that runs the graph is recompiled by its owner."""
+    for node in graph.nodes:
+        if isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  the class of every ATen operator
+            for position, argument in enumerate(node.target._schema.arguments):  # noqa: SLF001  the only place that has the names
+                if argument.name in flags and position < len(node.args):
+                    node.update_arg(position, training)
