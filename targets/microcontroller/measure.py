@@ -7,7 +7,7 @@ import numpy as np
 from targets.base import Array, Artifact, Batch, Latency, Measurement
 from targets.boards import Board
 from targets.errors import EdgepressError, UserError
-from targets.microcontroller import firmware, flash, profile, toolchain
+from targets.microcontroller import firmware, flash, profile, tflm, toolchain
 from targets.microcontroller.compiled import as_c
 from targets.microcontroller.cores import Core
 from targets.microcontroller.emulators import EMULATORS
@@ -44,6 +44,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     ram = _ram(sources, built, max(count.stack_bytes for count in counts), ram_bytes)
     taken = _flash(sources, built, flash_bytes)
     timed = clock_hz if core.timing else None
+    compared = tflm.beside(artifact, sources.buffer_bytes)
     latency_ms = total.latency_ms(timed) if timed else None
     energy_mj = board.power_w * latency_ms if board.power_w and latency_ms else None
     return Measurement(
@@ -58,7 +59,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
         energy_mj=energy_mj,
         energy_source=None if energy_mj is None else "estimated",
         layers=profile.layers(sources, costs, timed),
-        notes=tuple(_notes(core, described, samples, len(emulated), total)),
+        notes=(*_notes(core, described, samples, len(emulated), total), *tflm.notes(compared)),
         details={
             "core": core.name,
             "samples": samples,
@@ -66,6 +67,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
             "wait_cycles": total.wait_cycles if described else None,
             "ram": ram,
             "flash": taken,
+            "tflm": compared,
         },
     )
 
