@@ -265,7 +265,7 @@ def test_the_c_is_preferred_to_the_tflite_that_it_was_made_from(network):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (RunOptions(device="/dev/ttyACM0"), "takes no device"),
+        (RunOptions(device="/dev/ttyACM0"), "'/dev/ttyACM0' is no serial line; name a board as serial:///dev/ttyACM0"),
         (RunOptions(settings={"optimisation": "O2"}), "did you mean 'optimization'"),
         (RunOptions(settings={"optimization": "O7"}), "can't be 'O7'"),
     ],

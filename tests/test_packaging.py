@@ -19,7 +19,9 @@ from targets.microcontroller.compiler import compile_tflite
 from targets.microcontroller.packaging import package
 
 CMAKE = pytest.mark.skipif(not (shutil.which("cmake") and shutil.which("gcc")), reason="no cmake or gcc here; apt-get install cmake gcc")
-M4 = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp", "-isystem", firmware.HERE / "freestanding")
+FREESTANDING = ("-isystem", firmware.HERE / "freestanding")
+M4 = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp", *FREESTANDING)
+RISCV = ("-target", "riscv32-freestanding", "-mcpu=generic_rv32+m+c", *FREESTANDING)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +141,7 @@ def test_it_is_an_arduino_library_of_the_flat_kind(packaged, tmp_path):
 def test_no_compiler_warns(packaged, tmp_path):
     own = [packaged.path / "net_firmware.c", packaged.path / "examples" / "main.c"]
     for serial in ((), ("-DEP_SERIAL",)):
-        for target in ((), M4):
+        for target in ((), M4, RISCV):
             for source in own:
                 zig(*STRICT, *serial, *target, "-I", packaged.path, "-c", "-o", tmp_path / "object.o", source)
 

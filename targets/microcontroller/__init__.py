@@ -20,6 +20,7 @@ class Microcontroller:
 
     (Cortex-M55 needs QEMU.) Instructions are exact and the same each time; cycles come from them by the core's published timings, and
     the latency, an estimate, from cycles at the board's clock. Setting `optimization`: the C compiler's level, O2 (default), O3 or Os.
+    With a device, `serial://PORT?baud=115200`, all of it is measured on a board that runs the exported folder's example.
     """
 
     board: Board
@@ -47,23 +48,31 @@ class Microcontroller:
         return fit.problems(artifact, self.board)
 
     def run(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
-        """Runs every sample for its outputs and counts one inference of the first; warm-up and repetitions don't matter here.
+        """Runs every sample for its outputs and counts one inference of the first; warm-up and repetitions matter on a device only.
 
-        All samples run in the same C on this machine where they are many; the first ones are confirmed on the emulated core.
-        Raises UserError for samples or settings that don't fit and for a network that the board is too small for, ExportError for one
-        that can't be compiled, EdgepressError where the emulated core differs from this machine.
+        Without a device, all samples run in the same C on this machine where they are many; the first ones are confirmed on the emulated
+        core. Raises UserError for samples or settings that don't fit and for a network that the board is too small for, ExportError for
+        one that can't be compiled, EdgepressError where the emulated core differs from this machine, TargetUnreachableError where the
+        device doesn't answer.
         """
+        if options.device is not None:
+            return self._run_on_device(artifact, batches, options, options.device)
         from targets import jobs
         from targets.microcontroller.measure import measure
 
         missing = self.available()
         if missing is not None or self.board.core is None:
             return Measurement.missing(str(missing))
-        if options.device is not None:
-            raise UserError(f"device: {self.board.name} is emulated and takes no device; leave '{options.device}' out")
         level = jobs.settings(options, {"optimization": OPTIMIZATIONS})["optimization"]
         found = self.check(artifact)
         if found:
             raise UserError(str(found[0]))
         samples = jobs.limited(batches, options.samples)
         return measure(artifact, self.board, cores.load(self.board.core), samples, f"-{level}")
+
+    def _run_on_device(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions, device: str) -> Measurement:
+        from targets.microcontroller import serial
+
+        if importlib.util.find_spec("serial") is None:
+            return Measurement.missing("pyserial is not installed; run: pip install 'edgepress[serial]'")
+        return serial.measure(artifact, self.board, batches, options, device)
