@@ -14,7 +14,12 @@ PACKAGES = {
     "ONNX on this machine": ("onnxruntime",),
     "microcontroller emulation": ("unicorn", "ziglang", "pyelftools"),
     "phones over adb": ("adb-shell",),
+    "boards over serial lines": ("pyserial",),
+    "Ethos-U estimates": ("ethos-u-vela",),
+    "TFLM's arena beside ours": ("tflite-micro",),
 }
+EXTRAS = {"adb-shell": "phone", "pyserial": "serial", "ethos-u-vela": "ethos-u", "tflite-micro": "tflm"}
+"""The extra of edgepress that brings a package which not everybody needs."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ def _package(feature: str, name: str) -> Part:
     try:
         return Part(feature, name, metadata.version(name))
     except metadata.PackageNotFoundError:
-        extra = "'edgepress[phone]'" if name == "adb-shell" else name
-        return Part(feature, name, None, f"pip install {extra}")
+        wanted = f"'edgepress[{EXTRAS[name]}]'" if name in EXTRAS else name
+        return Part(feature, name, None, f"pip install {wanted}")
 
 
 def _first_board(kind: str) -> str:
