@@ -99,6 +99,46 @@ def test_a_board_that_was_cut_off_earlier_answers_anew(network, board):
     assert run(network, board.port).source == "measured"
 
 
+def test_a_core_without_a_counter_gives_outputs_and_no_latency(network, tmp_path):
+    with EmulatedBoard(build(network.path, tmp_path, serial=True, core="cortex-m0plus"), "cortex-m0plus") as board:
+        result = run(network, board.port)
+    assert (result.source, result.latency, result.cycles) == ("measured", None, None)
+    assert len(result.outputs) == 3
+    assert any("no counter that the firmware knows" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("command", "body", "status"),
+    [
+        (line.LOAD, bytes([0, 252, 0, 0, 0, 1]), 3),
+        (line.LOAD, bytes([0, 255, 255, 255, 255, 1]), 3),
+        (line.LOAD, bytes([4, 0, 0, 0, 0, 1]), 3),
+        (line.LOAD, bytes([0, 0, 0]), 2),
+        (line.READ, bytes([2, 0, 0, 0, 0, 13]), 3),
+        (line.READ, bytes([3, 0, 0, 0, 0, 1]), 3),
+        (line.READ, bytes([0, 0, 0, 0, 0, 255]), 2),
+        (99, b"", 2),
+    ],
+)
+def test_the_firmware_touches_no_memory_but_its_buffers(network, board, command, body, status):
+    with (
+        line.connect(line.Address(board.port, 115200, 5)) as found,
+        pytest.raises(TargetUnreachableError, match=f"refuses command {command} with status {status};"),
+    ):
+        found._request(command, body)
+    assert run(network, board.port).source == "measured"
+
+
+def test_the_firmware_survives_any_bytes(network, board):
+    random = np.random.default_rng(0)
+    terminal = os.open(board.port, os.O_RDWR | os.O_NOCTTY)
+    for size in (1, 255, 256, 257, 1000):
+        os.write(terminal, random.integers(0, 256, size, np.uint8).tobytes())
+        os.write(terminal, b"\1" * size + b"\0")
+    os.close(terminal)
+    assert run(network, board.port).source == "measured"
+
+
 @pytest.mark.parametrize("after", [0, 20, 150])
 def test_a_cut_line_is_an_error_that_names_the_port(network, board, after):
     board.cut_after = after

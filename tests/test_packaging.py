@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from compiler_networks import binary, convolution, softmax
+from compiler_networks import binary, convolution, moved, softmax
 from emulated_board import EmulatedBoard, build
 from tflite_files import STRICT, merged, zig
 
@@ -26,9 +26,15 @@ RISCV = ("-target", "riscv32-freestanding", "-mcpu=generic_rv32+m+c", *FREESTAND
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """Three networks side by side in one: several inputs and outputs."""
+    """Four networks side by side in one: several inputs and outputs, one of float32."""
     folder = tmp_path_factory.mktemp("package")
-    path = merged([convolution(), binary("ADD", (1, 9), (1, 9)), softmax()]).write(folder / "net.tflite")
+    networks = [
+        convolution(),
+        binary("ADD", (1, 9), (1, 9)),
+        softmax(),
+        moved("TRANSPOSE", (1, 3, 4), (1, 4, 3), [[0, 2, 1]], dtype="float32"),
+    ]
+    path = merged(networks).write(folder / "net.tflite")
     artifact = compile_tflite(path, folder / "net")
     package(artifact)
     return artifact
