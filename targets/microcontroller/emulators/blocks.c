@@ -52,9 +52,10 @@ static void on_execution(unsigned cpu, void *data)
 /* By its encoding: QEMU's own answer (7.2) is too large where it had to look behind the instruction for the end of a page. */
 static uint64_t length(const struct qemu_plugin_insn *instruction)
 {
-    uint16_t first;
-    memcpy(&first, qemu_plugin_insn_haddr(instruction), sizeof first);
-    return first < 0xE800 ? 2 : 4;
+    const uint16_t *code = qemu_plugin_insn_haddr(instruction);
+    if (!code) /* nothing could be fetched: a fault follows */
+        return 0;
+    return *code < 0xE800 ? 2 : 4;
 }
 
 static void on_translation(plugin_id id, struct qemu_plugin_tb *code)
