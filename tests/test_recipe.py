@@ -1,12 +1,17 @@
 """A recipe is checked whole before anything runs; each mistake is one line with the key and the cure."""
 
 import copy
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
 from compress import recipe as recipes
+from compress.data import DATA
+from compress.exporters import EXPORTERS
+from compress.passes import PASSES
 from compress.template import recipe_text
 from targets.errors import UserError
 
@@ -97,3 +102,12 @@ def test_what_init_writes_is_a_recipe(tmp_path, data):
     content = yaml.safe_load(recipe_text("recipe.yaml", "mine", "model.pt2", data))
     recipe = recipes.check(content, tmp_path / "recipe.yaml")
     assert [name for name, _ in recipe.passes] == ["prune_channels", "distill", "quantize"]
+
+
+@pytest.mark.parametrize("plugins", [DATA, PASSES, EXPORTERS], ids=lambda plugins: plugins.word)
+def test_the_recipe_page_names_every_option(plugins):
+    page = (RECIPES.parent / "docs" / "recipe.md").read_text(encoding="utf-8")
+    rows = {row.split("|")[1].strip(" `"): row for row in page.splitlines() if row.startswith("| `")}
+    for name in plugins.names():
+        options = {field.name for field in fields(plugins.load(name)) if field.init} - {"folder"}
+        assert options == set(re.findall(r"`(\w+)`", rows[name].split("|")[2])), name
