@@ -113,7 +113,8 @@ class Call:
         """Pins labels and notes why, unless they were pinned anyway."""
         if bool((self.classes.find(labels) != 0).any()):
             self.classes.pin(labels)
-            self.analysis.notes.append(f"{layer_name(self.node)}: its input channels are kept, because {reason}")
+            note = f"{layer_name(self.node)}: its input channels are kept, because {reason}"
+            self.analysis.notes += [note] if note not in self.analysis.notes else []
 
 
 @dataclass(frozen=True)

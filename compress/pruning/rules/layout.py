@@ -71,6 +71,13 @@ def pad(call: Call) -> Any:
     return labels
 
 
+def gate(call: Call) -> Any:
+    """glu: one half of the channels opens and closes the other."""
+    first, second = call.labels("self").chunk(2, call.values["dim"])
+    call.classes.tie(first, second)
+    return first
+
+
 def item(call: Call) -> Any:
     """One of several results."""
     return call.analysis.labels[call.operands["0"]][call.operands["1"]]
@@ -159,5 +166,6 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("split", "split_with_sizes", "chunk"), Rule(stretch, adjust_split)),
     **dict.fromkeys(("pad", "constant_pad_nd"), Rule(pad, adjust_pad)),
     "pixel_shuffle": Rule(shuffle_pixels),
+    "glu": Rule(gate),
     "getitem": Rule(item),
 }

@@ -1,5 +1,6 @@
 """Normalization, pooling and reductions: statistics over channels that are removed would change, so those stay."""
 
+import re
 from typing import Any
 
 import torch
@@ -49,11 +50,14 @@ def softmax(call: Call) -> Labels:
 
 
 def pool(call: Call) -> Any:
-    """Pooling and resizing work within each channel (axis 1) and change only the axes behind it."""
-    spatial = int(operator(call.node)[-2])
-    if not isinstance(call.result, torch.Tensor) or call.result.ndim != spatial + 2:
+    """Pooling and resizing work within each channel (axis 1) and change only the axes behind it; some give indices as well."""
+    name = next(iter(call.operands))
+    results = call.result if isinstance(call.result, tuple) else (call.result,)
+    spatial = int(re.findall(r"(\d)d", operator(call.node))[0])
+    if any(each.ndim != spatial + 2 for each in results):
         return keep_all(call, f"{operator(call.node)} without a batch axis is not followed")
-    return spread(call.along(next(iter(call.operands)), 1), 1, call.result.shape)
+    labels = tuple(spread(call.along(name, 1), 1, each.shape) for each in results)
+    return labels if isinstance(call.result, tuple) else labels[0]
 
 
 def reduce(call: Call) -> Labels:
@@ -98,8 +102,8 @@ def _keep_over(call: Call, operand: str, axes: Any, reason: str) -> Labels:
     return labels
 
 
-_SPATIAL = ("avg_pool", "max_pool", "adaptive_avg_pool", "upsample_nearest")
-_RESIZES = ("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d")
+_SPATIAL = ("avg_pool", "max_pool", "adaptive_avg_pool", "adaptive_max_pool", "upsample_nearest")
+_RESIZES = ("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d", "max_pool2d_with_indices")
 _REDUCTIONS = ("mean", "amax", "amin", "prod", "var", "std", "logsumexp", "argmax", "argmin", "norm", "linalg_vector_norm")
 
 RULES = {

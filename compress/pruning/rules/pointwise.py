@@ -8,12 +8,13 @@ from compress.pruning.analysis import Call, operator
 from compress.pruning.labels import Classes, Labels, pinned
 
 TRANSPARENT = frozenset({"dropout", "alpha_dropout", "feature_dropout", "contiguous", "clone", "detach", "alias", "to", "_to_copy"})
-"""Operators that keep every element in its place and that torch does not tag as pointwise."""
+ACTIVATIONS = frozenset({"relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "mish", "gelu", "elu", "selu", "celu", "softplus"})
+"""Operators of one operand that keep every element in its place, though torch does not tag all of them as pointwise."""
 
 
 def spread_or_keep(call: Call) -> Any:
     """Labels of a pointwise operator's result, or pinned ones after all its operands were pinned."""
-    if operator(call.node) in TRANSPARENT:
+    if operator(call.node) in TRANSPARENT | ACTIVATIONS:
         return call.labels(next(iter(call.operands)))
     if torch.Tag.pointwise in getattr(call.node.target, "tags", ()) and isinstance(call.result, torch.Tensor):
         return combine(call.classes, _operands(call), call.result.shape)
@@ -32,18 +33,26 @@ def keep_all(call: Call, reason: str) -> Any:
 def combine(classes: Classes, operands: list[Labels], shape: torch.Size) -> Labels:
     """Ties operands that broadcast to `shape` and gives the result's labels.
 
-    An operand that stays, and is repeated along the axis in which another's channels lie, ties nothing: it has one element for all.
+    An operand that stays, and is repeated along the axis in which another's channels lie, lets these go one by one, since it has one
+    element for all of them; channels that lie in its other axes too are tied along those.
     """
     broadcast = [labels.expand(shape) for labels in operands]
-    counted = [
-        wide
-        for wide, labels in zip(broadcast, operands, strict=True)
-        if not (_stays(classes, labels) and any(classes.varies(other, axis) for axis in _repeated(labels, shape) for other in broadcast))
+    repeated = [
+        _repeated(labels, shape)
+        if _stays(classes, labels) and any(classes.varies(other, axis) for axis in _repeated(labels, shape) for other in broadcast)
+        else None
+        for labels in operands
     ]
-    first, *others = counted or broadcast
+    counted = [labels for labels, axes in zip(broadcast, repeated, strict=True) if axes is None]
+    first, *others = counted
     for other in others:
         classes.tie(first, other)
-    return max(counted or broadcast, key=lambda labels: sum(stride != 0 for stride in labels.stride()))
+    result = max(counted, key=lambda labels: sum(stride != 0 for stride in labels.stride()))
+    for free in repeated:
+        for axis in set(range(len(shape))) - set(range(len(shape)) if free is None else free):
+            if classes.varies(result, axis):
+                classes.tie(result, result.narrow(axis, 0, 1))
+    return result
 
 
 def _operands(call: Call) -> list[Labels]:
