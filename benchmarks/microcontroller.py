@@ -96,7 +96,8 @@ def measure(artifact: Artifact, core: str, inputs: Array, optimization: str) -> 
 
 def row(network: Network, core: str, found: Measurement, expected: Array, labels: Array | None) -> dict[str, Any]:
     """What is reported of one network on one core."""
-    assert found.outputs is not None
+    if found.outputs is None:
+        return {**dict.fromkeys(COLUMNS), "model": network.file, "core": core, "reason": found.reason}
     outputs, ram, flash = found.outputs[0], found.details["ram"], found.details["flash"]
     right = None if labels is None else float(np.mean(outputs.reshape(len(outputs), -1).argmax(1) == labels))
     values = {
