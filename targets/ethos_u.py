@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,7 +94,7 @@ class EthosU:
             runner=f"vela {version('ethos-u-vela')}, {self.board.core}, {summary['system_config']}, {summary['memory_mode']}",
             latency=None if latency_ms is None else Latency(latency_ms, latency_ms, 1, "estimated"),
             cycles=cycles or None,
-            ram_bytes=ram_bytes,
+            ram_bytes=ram_bytes or None,
             flash_bytes=flash_bytes,
             layers=layers,
             notes=tuple(_notes(fallbacks)),
@@ -135,25 +136,20 @@ def _compile(artifact: Artifact, board: Board, folder: Path) -> tuple[Row, list[
             raise UserError(f"board {board.name}: model.{key} is missing; name a section of vela's Arm/vela.ini")
         command += [f"--{key.replace('_', '-')}", str(board.model[key])]
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=LIMIT_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
         raise ExportError(f"{artifact.path}: vela did not end within {LIMIT_SECONDS} s; prune the network") from None
     compiled, summaries = folder / "out" / "network_vela.tflite", list((folder / "out").glob("network_summary_*.csv"))
     if done.returncode or not summaries or not compiled.exists():
-        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise ExportError(
-            f"{artifact.path}: vela can't compile it: {said[-1] if said else f'exit code {done.returncode}'}; export it again"
-        )
+        raise ExportError(f"{artifact.path}: vela can't compile it: {_last_words(done)}; export it again")
     return _rows(summaries[0])[0], _rows(folder / "out" / "network_per-layer.csv"), compiled.stat().st_size
+
+
+def _last_words(done: "subprocess.CompletedProcess[str]") -> str:
+    if done.returncode < 0:
+        return f"it was ended by {signal.Signals(-done.returncode).name}"
+    said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return said[-1] if said else f"exit code {done.returncode}"
 
 
 def _rows(path: Path) -> list[Row]:

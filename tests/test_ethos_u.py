@@ -6,6 +6,7 @@ import tempfile
 
 import numpy as np
 import pytest
+from conftest import DATA
 from tflite_files import Builder
 
 from targets import boards, formats
@@ -66,6 +67,36 @@ def test_operators_that_stay_on_the_cpu_are_named(tmp_path):
     assert any("SpaceToDepth 'deep'" in note and "left out" in note for note in result.notes)
     on_cpu = next(layer for layer in result.layers if layer.name == "deep")
     assert (on_cpu.operator, on_cpu.cycles, on_cpu.latency_ms) == ("SpaceToDepth: on the CPU", None, None)
+
+
+@estimated
+def test_a_network_that_stays_on_the_cpu_altogether_has_no_estimate(tmp_path):
+    made = Builder()
+    deep = made.tensor((1, 4, 4, 16), "int8", 0.05, 3, name="deep")
+    made.operator("SPACE_TO_DEPTH", [made.input((1, 8, 8, 4))], [deep], "SpaceToDepthOptions", blockSize=2)
+    result = run(formats.read(made.write(tmp_path / "cpu.tflite")))
+    assert (result.cycles, result.latency, result.ram_bytes) == (None, None, None)
+    assert result.details["cpu_operators"] == ["SpaceToDepth 'deep'"]
+
+
+@estimated
+@pytest.mark.data
+def test_damaged_files_end_in_one_clear_line(tmp_path):
+    path = DATA / "mlperf_tiny" / "kws_ref_model.tflite"
+    if not path.exists():
+        pytest.skip(f"{path} is missing")
+    content, places, ended = path.read_bytes(), np.random.default_rng(1), []
+    for _ in range(6):
+        damaged = bytearray(content)
+        for place in places.integers(8, 4000, 4):
+            damaged[place] = places.integers(256)
+        (tmp_path / "damaged.tflite").write_bytes(damaged)
+        try:
+            run(formats.read(tmp_path / "damaged.tflite"))
+        except UserError as error:
+            ended.append(str(error))
+    assert ended
+    assert all("damaged.tflite: " in line and "\n" not in line for line in ended)
 
 
 @estimated
