@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from compress.lowering import tflite
 from compress.lowering.layout import arranged
@@ -17,7 +18,7 @@ class C:
     Made from the same conversion as the `tflite` file, so the two compute the same integers. Images are NHWC.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __call__(self, model: Model, directory: Path) -> Artifact:
         """Writes the folder `<model name>-c`, ready to drop into a firmware.

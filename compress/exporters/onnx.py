@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from compress.lowering import onnx
 from compress.lowering.files import write_whole
@@ -22,7 +23,7 @@ class Onnx:
     integer operators. Inputs and outputs stay float32, as runtimes expect of QDQ files. All is in one file.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     opset: int = 20
 

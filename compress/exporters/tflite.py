@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from compress.lowering import tflite
 from compress.lowering.files import write_whole
@@ -23,7 +23,7 @@ class Tflite:
     at the cost of a transpose. An int8 network takes and gives int8 at the scales that the file tells.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     input_layout: Layout = "nhwc"
 

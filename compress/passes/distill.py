@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch.nn import functional as F
@@ -21,7 +21,7 @@ class Distill(TrainingOptions):
     outputs. The other options are `TrainingOptions`'s.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     takes: ClassVar[Stage] = "float"
     gives: ClassVar[Stage] = "float"
 

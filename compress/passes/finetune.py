@@ -1,7 +1,7 @@
 """Trains the network on its labels, as it is."""
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from compress.context import Context
 from compress.model import Model, Stage, Step
@@ -12,7 +12,7 @@ from compress.training import TrainingOptions, supervised_loss, train
 class Finetune(TrainingOptions):
     """Cross entropy on class labels (int64 [N]), mean squared error on float32 targets; options as `TrainingOptions` has them."""
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     takes: ClassVar[Stage] = "float"
     gives: ClassVar[Stage] = "float"
 

@@ -30,7 +30,7 @@ class PruneChannels:
     Channels of inputs and outputs, and those that an operator touches which isn't followed, always stay.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     takes: ClassVar[Stage] = "float"
     gives: ClassVar[Stage] = "float"
 

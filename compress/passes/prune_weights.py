@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -23,7 +23,7 @@ class PruneWeights:
     whole, by patterns as file names have. Biases and normalization stay. Later training keeps the zeros (its option `keep_zeros`).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     takes: ClassVar[Stage] = "float"
     gives: ClassVar[Stage] = "float"
 

@@ -37,7 +37,7 @@ class Quantize:
     `{match: "head\\..*", scheme: float}` for layer names, `{operator: softmax, scheme: float}` for operators, or both.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  pydantic's own way to configure a dataclass
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     takes: ClassVar[Stage] = "float"
     gives: ClassVar[Stage] = "quantized"
 
