@@ -9,6 +9,7 @@ from compress.data.base import Array, Split
 from compress.metrics import Metric
 from compress.model import Model
 from compress.progress import Progress, Silent
+from targets.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -37,5 +38,10 @@ def evaluate(model: Model, split: Split, metric: Metric, progress: Progress | No
 
 
 def score(outputs: Array, labels: Array, metric: Metric) -> Evaluation:
-    """Scores outputs that a runtime gave."""
-    return Evaluation(outputs, labels, metric.score(outputs, labels))
+    """Scores outputs that a runtime gave. UserError for a metric that does not give one number for each sample."""
+    scores = np.asarray(metric.score(outputs, labels))
+    if scores.shape != (len(labels),):
+        raise UserError(
+            f"metric {metric.name}: gives an array of shape {scores.shape} for {len(labels)} samples; one number each is wanted"
+        )
+    return Evaluation(outputs, labels, scores)

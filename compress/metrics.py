@@ -23,12 +23,21 @@ class Metric:
 
 
 def accuracy(predictions: Array, labels: Array) -> Array:
-    """1 where the largest prediction is the label's, else 0. Predictions [N, classes], labels [N]."""
-    return np.asarray(predictions.reshape(len(labels), -1).argmax(1) == labels, np.float64)
+    """1 where the largest prediction is the label's, else 0. Predictions [N, classes], labels [N] whole numbers below classes."""
+    flat = predictions.reshape(len(predictions), -1)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError("metric accuracy: labels must be class numbers [N]; for real-valued targets say 'metric: mse'")
+    if labels.min() < 0 or labels.max() >= flat.shape[1]:
+        raise UserError(
+            f"metric accuracy: labels go from {labels.min()} to {labels.max()}, the network tells {flat.shape[1]} classes apart"
+        )
+    return np.asarray(flat.argmax(1) == labels, np.float64)
 
 
 def negative_mse(predictions: Array, labels: Array) -> Array:
     """Minus the mean squared error of each sample. Predictions and labels of the same shape [N, …]."""
+    if predictions.shape != labels.shape:
+        raise UserError(f"metric mse: labels have shape {labels.shape[1:]} a sample, the network's outputs {predictions.shape[1:]}")
     difference = predictions.astype(np.float64) - labels
     return np.asarray(-(difference.reshape(len(labels), -1) ** 2).mean(1))
 

@@ -24,6 +24,8 @@ from targets.base import Artifact, Measurement, RunOptions, Target
 from targets.cache import cache_folder
 from targets.errors import TargetUnreachableError, UserError
 
+HOST = TargetPart("host", None, {})
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -103,16 +105,25 @@ def export(model: Model, name: str, exporter: Any, folder: Path, progress: Progr
 
 
 def _measure_all(recipe: Recipe, artifacts: Sequence[Artifact], context: Context, reference: Reference) -> list[Scored]:
-    """A row for each target and file. Every file runs on this machine too, at once, so that a wrong export stops the run."""
-    host = TargetPart("host", None, {})
-    named = [part for part in recipe.targets if part.board == "host"]
-    rows: dict[str, list[Scored]] = {}
-    for part in [*(named or [host]), *(part for part in recipe.targets if part.board != "host")]:
+    """A row for each target and file. Every file runs on this machine too, first of all, so that a wrong export stops the run."""
+    rows: dict[int, list[Scored]] = {}
+    for number, part in sorted(enumerate(recipe.targets), key=lambda entry: entry[1].board != HOST.board):
         target = boards.target(part.board)
         options = _options(recipe, part)
-        for artifact in target.choose(artifacts):
-            rows.setdefault(part.board, []).append(_measured(artifact, target, context, options, reference))
-    return [row for part in recipe.targets for row in rows.get(part.board, [])]
+        rows[number] = [_measured(artifact, target, context, options, reference) for artifact in target.choose(artifacts)]
+        if part.board == HOST.board:
+            _verify(artifacts, rows[number], context, reference)
+    if not any(part.board == HOST.board for part in recipe.targets):
+        _verify(artifacts, [], context, reference)
+    return [row for number in sorted(rows) for row in rows[number]]
+
+
+def _verify(artifacts: Sequence[Artifact], done: Sequence[Scored], context: Context, reference: Reference) -> None:
+    """Runs on this machine the files that have no row there, for their outputs alone."""
+    target = boards.target(HOST.board)
+    for artifact in artifacts:
+        if all(row.artifact.path != artifact.path for row in done):
+            _measured(artifact, target, context, RunOptions(warmup=0, repetitions=1), reference)
 
 
 def _measured(artifact: Artifact, target: Target, context: Context, options: RunOptions, reference: Reference) -> Scored:

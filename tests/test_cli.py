@@ -161,6 +161,23 @@ def test_data_of_the_wrong_shape_is_told_before_anything_is_written(edgepress, t
     assert not (tmp_path / "runs" / "tiny").exists()
 
 
+@pytest.mark.parametrize(
+    ("labels", "metric", "message"),
+    [
+        (np.arange(60), "accuracy", "the network tells 3 classes apart"),
+        (np.zeros(60, np.float32), "accuracy", "say 'metric: mse'"),
+        (np.zeros((60, 2), np.float32), "mse", "labels have shape (2,) a sample, the network's outputs (3,)"),
+        (np.zeros(60, np.int64), "own_metric_module:total", "one number each is wanted"),
+    ],
+)
+def test_labels_that_do_not_fit_the_metric_are_told(edgepress, tiny, tmp_path, labels, metric, message):
+    (tmp_path / "own_metric_module.py").write_text("def total(predictions, labels):\n    return predictions.sum()\n")
+    np.savez(tmp_path / "labels.npz", x=np.zeros((60, 1, 8, 8), np.float32), y=labels)
+    code, _, err = edgepress("run", recipe(tmp_path, tiny, data={"npz": str(tmp_path / "labels.npz")}, metric=metric))
+    assert code == 2
+    assert message in err
+
+
 def test_an_unwritable_folder_is_told_before_any_work(edgepress, tiny, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = edgepress("run", recipe(tmp_path, tiny), "--output", "file/run")
