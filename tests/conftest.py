@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from targets.cache import cache_folder
+
 settings.register_profile("edgepress", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edgepress")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it
-
-from targets.cache import cache_folder
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 RECIPES = Path(__file__).parent.parent / "recipes"

@@ -36,7 +36,7 @@ def int8_samples(number):
 def dense_tflite(path: Path, quantized: bool = False, batch: int = 1) -> Path:
     """One FULLY_CONNECTED, by the flatbuffer schema that ships with LiteRT."""
 
-    def tensor(name, shape, kind, buffer=0, scale=None, zero=0):  # noqa: PLR0917  the schema's fields
+    def tensor(name, shape, kind, buffer=0, scale=None, zero=0):
         entry = schema.TensorT()
         entry.name, entry.shape, entry.type, entry.buffer = name, list(shape), kind, buffer
         if scale is not None:
