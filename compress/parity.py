@@ -1,6 +1,5 @@
 """How far two sets of predictions are apart: what the passes cost (compression error) and what an export got wrong (port error)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import fx
 
-from compress.data.base import Split
 from compress.model import Model
 from targets.errors import ExportError
 
@@ -90,16 +88,6 @@ def check(difference: Difference, file: str) -> None:
         f"(at most {limit:g}){agreement}, worst at sample {difference.worst_sample}; please report the network, and leave this "
         "format out of 'export' until then"
     )
-
-
-def predictions(model: Model, split: Split, batch_size: int = 64) -> Array:
-    """The model's predictions for every sample of a split, float32 [N, …], computed batch by batch."""
-    return np.concatenate(list(_outputs(model, split, batch_size)))
-
-
-def _outputs(model: Model, split: Split, batch_size: int) -> Iterator[Array]:
-    for inputs, _ in split.batches(batch_size):
-        yield model(*(torch.from_numpy(np.ascontiguousarray(values)) for values in inputs)).float().numpy()
 
 
 def _rms(values: Array) -> float:

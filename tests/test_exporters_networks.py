@@ -9,10 +9,12 @@ import torch
 from conftest import DATA
 from quantized_networks import context_of, run_file
 
+from compress.evaluation import evaluate
 from compress.exporters.onnx import Onnx
 from compress.exporters.tflite import Tflite
+from compress.metrics import metric
 from compress.model import capture
-from compress.parity import compare, predictions
+from compress.parity import compare
 from compress.passes.quantize import Quantize
 from targets.formats import tflite as tflite_format
 
@@ -36,8 +38,9 @@ def test_a_trained_network_keeps_its_answers_in_a_file_without_detours(name, tra
     inputs, _ = datasets.evaluation(name)
     model = capture(networks.load(name), (torch.from_numpy(inputs[:1]),), name)
     quantized = Quantize()(model, context_of(model, datasets.calibration(name)))
-    reference = predictions(model, context_of(model, inputs).data.evaluation)
-    expected = predictions(quantized, context_of(model, inputs).data.evaluation)
+    split, accuracy = context_of(model, inputs).data.evaluation, metric("accuracy")
+    reference = evaluate(model, split, accuracy).outputs
+    expected = evaluate(quantized, split, accuracy).outputs
     for exporter in (Tflite(), Onnx()):
         artifact = exporter(quantized, tmp_path)
         outputs = run_file(artifact, inputs)

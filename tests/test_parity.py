@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from compress.data.base import Split
+from compress.evaluation import evaluate
+from compress.metrics import Metric
 from compress.model import capture
-from compress.parity import check, compare, predictions
+from compress.parity import check, compare
 from targets.errors import ExportError
 
 outputs = arrays(np.float32, (4, 3), elements=st.floats(-1000, 1000, width=32))
@@ -67,4 +69,7 @@ def test_predictions_stream_every_sample_in_order():
     samples = np.arange(10, dtype=np.float32).reshape(10, 1)
     split = Split(10, lambda numbers: ((samples[numbers],), numbers))
     model = capture(torch.nn.Hardtanh(0.0, 6.0), (torch.zeros(1, 1),))
-    np.testing.assert_array_equal(predictions(model, split, batch_size=4), samples.clip(0, 6))
+    found = evaluate(model, split, Metric("first", lambda outputs, labels: outputs[:, 0] - labels), batch_size=4)
+    np.testing.assert_array_equal(found.outputs, samples.clip(0, 6))
+    np.testing.assert_array_equal(found.labels, np.arange(10))
+    assert found.metric == -0.6
