@@ -9,6 +9,7 @@ import torch
 from torch import fx
 
 from compress.model import Model, layer_name
+from compress.schemas import schema
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class _Counter(fx.Interpreter):
 
 def _operator(node: fx.Node) -> str:
     """`conv2d` of `aten.conv2d.default`, whatever the overload."""
-    return node.target._schema.name.partition("::")[2] if isinstance(node.target, torch._ops.OpOverload) else str(node.target)  # noqa: SLF001
+    declared = schema(node)
+    return str(declared.name).partition("::")[2] if declared else str(node.target)
 
 
 _CONVERSIONS = frozenset(

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 
-import torch
 from torch import fx
+
+from compress.schemas import schema
 
 DROPOUT = "train"
 STATISTICS = "training"
@@ -13,7 +14,7 @@ STATISTICS = "training"
 def set_training(graph: fx.Graph, *, training: bool, flags: Collection[str] = (DROPOUT, STATISTICS)) -> None:
     """Sets the mode of every operator that has one of the flags, in place; a module that runs the graph is recompiled by its owner."""
     for node in graph.nodes:
-        if isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  the class of every ATen operator
-            for position, argument in enumerate(node.target._schema.arguments):  # noqa: SLF001  the only place that has the names
-                if argument.name in flags and position < len(node.args):
-                    node.update_arg(position, training)
+        declared = schema(node)
+        for position, argument in enumerate(declared.arguments if declared else ()):
+            if argument.name in flags and position < len(node.args):
+                node.update_arg(position, training)

@@ -7,6 +7,7 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from compress.model import layer_name
+from compress.schemas import schema
 from targets.errors import UserError
 
 
@@ -17,16 +18,16 @@ def operator_name(node: fx.Node) -> str:
     """
     if node.op != "call_function":
         return ""
-    if isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  the class has no public name
-        return str(node.target.overloadpacket.__name__)
+    declared = schema(node)
+    if declared:
+        return str(declared.name).partition("::")[2]
     return "getitem" if node.target is operator.getitem else ""
 
 
 def argument(node: fx.Node, name: str) -> object:
     """An operator's argument by its schema's name, its default where the call leaves it out; None where it has no such argument."""
-    if not isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  the class has no public name
-        return None
-    for position, declared in enumerate(node.target._schema.arguments):  # noqa: SLF001  the only place that has the names
+    declared_operator = schema(node)
+    for position, declared in enumerate(declared_operator.arguments if declared_operator else ()):
         if declared.name == name:
             if position < len(node.args):
                 return node.args[position]

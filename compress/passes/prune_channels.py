@@ -89,7 +89,8 @@ class PruneChannels:
             scores = {each: score / max(1, left(set()) - left({each})) for each, score in scores.items()}
         choose: Any = partial(choice.uniform if self.scope == "uniform" else choice.globally, found, scores, multiple_of=self.multiple_of)
         if self.macs is None:
-            return choose(ratio=self.ratio)  # type: ignore[no-any-return]
+            chosen: set[int] = choose(ratio=self.ratio)
+            return chosen
         return choice.to_macs(lambda ratio: choose(ratio=ratio), left, self.macs * left(set()))
 
 

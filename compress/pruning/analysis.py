@@ -9,6 +9,7 @@ from torch import fx
 
 from compress.model import Model, layer_name
 from compress.pruning.labels import Classes, Labels, pinned
+from compress.schemas import schema
 
 LARGEST_FREE_TENSOR = 1 << 18
 
@@ -142,8 +143,9 @@ def analyse(model: Model, rules: dict[str, Rule], fallback: Callable[[Call], Any
 
 def operator(node: fx.Node) -> str:
     """`conv2d` of `aten.conv2d.default`, `getitem` of Python's own."""
-    if isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  the class of every ATen operator
-        return str(node.target._schema.name).partition("::")[2].removesuffix("_")  # noqa: SLF001
+    declared = schema(node)
+    if declared:
+        return str(declared.name).partition("::")[2].removesuffix("_")
     return getattr(node.target, "__name__", str(node.target))
 
 
@@ -184,11 +186,11 @@ class _Labeller(fx.Interpreter):
 
 def named_arguments(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments by the names that the operator's schema gives them, defaults included; by position where it has no schema."""
-    if not isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001
+    declared = schema(node)
+    if not declared:
         return {str(position): value for position, value in enumerate(args)} | kwargs
-    schema = node.target._schema.arguments  # noqa: SLF001
-    given = {argument.name: value for argument, value in zip(schema, args, strict=False)} | kwargs
-    return {argument.name: given.get(argument.name, argument.default_value) for argument in schema}
+    given = {argument.name: value for argument, value in zip(declared.arguments, args, strict=False)} | kwargs
+    return {argument.name: given.get(argument.name, argument.default_value) for argument in declared.arguments}
 
 
 def _each(value: Any) -> tuple[Any, ...]:

@@ -8,12 +8,12 @@ from torch import fx
 from compress.pruning.analysis import Call, Rule, named_arguments, operator
 from compress.pruning.labels import spread
 from compress.pruning.rules.pointwise import keep_all
+from compress.schemas import schema
 
 
 def rearrange(call: Call) -> Any:
     """Runs the operator on the labels themselves."""
-    schema = call.node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001
-    names = [argument.name for argument in schema if not argument.kwarg_only]
+    names = [argument.name for argument in schema(call.node).arguments if not argument.kwarg_only]
     run: Any = torch.reshape if operator(call.node) in ("view", "_unsafe_view") else call.node.target  # labels need not lie as values do
     return run(*(_labelled(call, call.operands[name], call.values[name]) for name in names))
 
