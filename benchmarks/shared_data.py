@@ -11,6 +11,14 @@ import datasets  # noqa: E402
 import networks  # noqa: E402
 
 
+def calibration(network, samples):
+    """Inputs to calibrate on, float32 [samples, …]. ValueError where there aren't as many that nothing is evaluated on."""
+    available = 4000 if network.startswith("resnet") else 200
+    if samples > available:
+        raise ValueError(f"{network} has {available} calibration samples, not {samples}")
+    return datasets.calibration(network, samples)
+
+
 def resnet20():
     """ResNet-20 for CIFAR-10 (91.5 % on the first 1,000 test images)."""
     return networks.load("resnet20")
