@@ -11,7 +11,10 @@ from compress.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class Context:
-    """Given to every pass. `device` is `auto`, `cpu` or `cuda`; `directory`, where set, keeps checkpoints of unfinished training."""
+    """Given to every pass. `device` is `auto`, `cpu` or `cuda`; `directory`, where set, keeps checkpoints of unfinished training.
+
+    `exports` are the formats that the network will be written in, as far as is known: a scheme that has no kernels there is refused.
+    """
 
     data: Data
     original: Model
@@ -20,3 +23,4 @@ class Context:
     device: str = "auto"
     progress: Progress = field(default_factory=Silent)
     directory: Path | None = None
+    exports: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from targets import boards
 from targets.cache import cache_folder
 
 PACKAGES = {
-    "passes and training": ("torch", "torchao", "lightning-fabric"),
+    "passes and training": ("torch", "lightning-fabric"),
     "TFLite export": ("litert-torch",),
     "TFLite on this machine": ("ai-edge-litert",),
     "ONNX export": ("onnx", "onnxscript"),

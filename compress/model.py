@@ -35,8 +35,9 @@ class Model:
     `graph` is the graph of `torch.export` (ATen operators before decomposition, inference mode), with parameters under
     the names that the source gave them; `stage` says whether quantize/dequantize pairs are in it. `example` holds one
     float32 tensor for each input, of batch size 2 where the batch axis is free and of the source's own size (1) where the
-    network fixes it. Images are NCHW. `origin` is the network as it came, before any pass. Nobody
-    changes a Model's graph: passes work on `copy_graph()`.
+    network fixes it. Images are NCHW. `origin` is the network as it came, before any pass; `reference`, of a quantized network,
+    the float network that was quantized: constants and layers have the same names, BatchNorms are folded. Nobody changes a
+    Model's graph: passes work on `copy_graph()`.
     """
 
     graph: fx.GraphModule
@@ -46,6 +47,7 @@ class Model:
     labels: tuple[str, ...] | None = None
     history: tuple[Step, ...] = ()
     origin: "Model | None" = field(default=None, repr=False)
+    reference: "Model | None" = field(default=None, repr=False)
 
     @property
     def free_batch(self) -> bool:
@@ -64,6 +66,11 @@ class Model:
         """The model after a pass: the new graph, with the shapes in its metadata brought up to date, and one more step of history."""
         refresh(graph, self.example)
         return replace(self, graph=graph, stage=stage or self.stage, history=(*self.history, step), origin=self.origin or self)
+
+    def quantized(self, graph: fx.GraphModule, reference: fx.GraphModule, step: Step) -> "Model":
+        """The model after a pass that put integers into its graph; `reference` is the float graph that they stand for."""
+        refresh(reference, self.example)
+        return replace(self.then(graph, step, "quantized"), reference=replace(self, graph=reference))
 
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Outputs for a batch of any size, without gradients; a network of fixed batch size runs sample by sample."""

@@ -60,7 +60,7 @@ def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
     if original.labels is None:
         original = replace(original, labels=data.labels)
     before = evaluate(original, data.evaluation, measured_by, progress)
-    context = Context(data, original, measured_by, recipe.seed, recipe.device, progress)
+    context = Context(data, original, measured_by, recipe.seed, recipe.device, progress, exports=tuple(name for name, _ in recipe.exports))
     compressed, cached = apply(recipe, original, context)
     after = before if compressed is original else evaluate(compressed, data.evaluation, measured_by, progress)
     artifacts = [export(compressed, name, exporter, folder, progress) for name, exporter in recipe.exports]

@@ -32,6 +32,8 @@ def save(model: Model, folder: Path) -> None:
         }
         (part / "model.json").write_text(json.dumps(facts), encoding="utf-8")
         torch.save(list(model.example), part / "example.pt")
+        if model.reference is not None:
+            save(model.reference, part / "reference")
 
 
 def load(folder: Path) -> Model:
@@ -41,7 +43,10 @@ def load(folder: Path) -> Model:
     model = from_program(torch.export.load(folder / "model.pt2"), example, facts["name"])
     _restore_layer_names(model.graph, facts["layers"])
     history = tuple(Step(step["name"], step["options"], tuple(step["lines"]), step["details"]) for step in facts["history"])
-    return replace(model, stage=facts["stage"], labels=tuple(facts["labels"]) if facts["labels"] else None, history=history)
+    reference = load(folder / "reference") if (folder / "reference").exists() else None
+    return replace(
+        model, reference=reference, stage=facts["stage"], labels=tuple(facts["labels"]) if facts["labels"] else None, history=history
+    )
 
 
 def _operators(graph: fx.GraphModule) -> list[fx.Node]:

@@ -5,7 +5,7 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("edgepress", "torch", "torchao", "litert-torch", "ai-edge-litert", "onnx", "onnxruntime", "numpy", "unicorn", "ziglang")
+PACKAGES = ("edgepress", "torch", "litert-torch", "ai-edge-litert", "onnx", "onnxruntime", "numpy", "unicorn", "ziglang")
 
 
 @functools.cache

@@ -88,6 +88,13 @@ def test_a_quantized_network_comes_back_from_disk_the_same(quantized, tmp_path):
     again = store.load(tmp_path / "kept")
     inputs = torch.from_numpy(samples(SHAPE, 5))
     assert torch.equal(again(inputs), quantized(inputs))
+    assert torch.equal(again.reference(inputs), quantized.reference(inputs))
+
+
+def test_a_quantized_network_keeps_the_float_one_that_it_stands_for(quantized, model):
+    inputs = torch.from_numpy(samples(SHAPE, 5))
+    torch.testing.assert_close(quantized.reference(inputs), model(inputs), rtol=1e-4, atol=1e-5)
+    assert set(quantized.reference.graph.state_dict()) <= set(quantized.graph.state_dict())
 
 
 @pytest.mark.parametrize("observer", sorted(OBSERVERS))
@@ -120,6 +127,24 @@ def test_the_last_override_that_fits_wins(model, context):
     layers = step.details["layers"]
     assert (layers["stem.0"], layers["body"], layers["head"]) == ("float", "int8", "float")
     assert any(line.startswith("left in float by overrides: stem.0") for line in step.lines)
+
+
+@pytest.mark.parametrize(("scheme", "limit"), [("int16x8", 0.02), ("w4a8", 0.3)])
+def test_other_schemes_round_as_finely_as_their_bits_allow(scheme, limit, model, context):
+    quantized = Quantize(scheme=scheme)(model, context)
+    inputs = torch.from_numpy(samples(SHAPE, 64))
+    assert 0 < compare(model(inputs).numpy(), quantized(inputs).numpy()).relative_error < limit
+
+
+def test_overrides_mix_schemes(model, context):
+    rules = (Override(match="body", scheme="int16x8"), Override(match="head", scheme="w4a8"))
+    quantized = Quantize(overrides=rules)(model, context)
+    constants = quantized.graph.state_dict()
+    assert constants["head.weight"].abs().max() == 7
+    kinds = {node.args[5] for node in quantized.graph.graph.nodes if node.name.startswith("quantize_per_tensor")}
+    assert kinds == {torch.int8, torch.int16}
+    inputs = torch.from_numpy(samples(SHAPE, 64))
+    assert compare(model(inputs).numpy(), quantized(inputs).numpy()).relative_error < 0.2
 
 
 def test_layers_left_in_float_compute_in_float(model, context):

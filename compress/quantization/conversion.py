@@ -1,66 +1,98 @@
-"""From a float graph to one with integers in it: observers in, calibration batches through, quantize/dequantize pairs out (PT2E)."""
+"""From a float graph to one with integers in it: quantize/dequantize pairs where the plan says, weights and biases stored as integers."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping
 
 import torch
 from torch import fx
-from torch._subclasses import FakeTensorMode
 
-from compress.lowering.nodes import add_constant, constant, drop_unused, is_constant, operator_name
-from compress.lowering.quiet import quiet
+from compress.lowering.nodes import add_constant, constant, drop_unused, is_constant, is_float
+from compress.quantization.parameters import Affine
+from compress.quantization.plan import Group, Plan, Weighted
+from compress.quantization.schemes import largest_weight
+
+quantized_decomposed = torch.ops.quantized_decomposed
+INT32_LIMIT = 2**31 - 129
+"""The largest int32 that float32 holds without rounding up past the end."""
 
 
-def quantize(
-    graph: fx.GraphModule, integer: frozenset[fx.Node], observer: str, weight_observer: str, batches: Iterable[tuple[torch.Tensor, ...]]
-) -> fx.GraphModule:
-    """The graph with quantize/dequantize pairs around the nodes in `integer`; `graph` is used up.
+def convert(graph: fx.GraphModule, plan: Plan, activations: Mapping[Group, Affine], weights: Mapping[fx.Node, torch.Tensor]) -> None:
+    """Puts the integers of a plan into its graph, in place.
 
-    Weights (int8) and biases (int32) are stored as integers under their own names, scales and zero points beside them
-    (`conv.weight_scale`, `conv.weight_zero_point`).
+    `activations` gives each group its scale and zero point, `weights` each layer with weights the scales of its output channels
+    (float32 [channels]). Weights (int8, also where they have 4 bits) and biases (int32) are stored as integers under their own
+    names, scales and zero points beside them (`conv.weight_scale`, `conv.weight_zero_point`). Every reader of integers has a
+    dequantize node of its own, as converters like it.
     """
-    with quiet():
-        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-        from compress.quantization.annotator import Annotator
-
-        _fake_values(graph)
-        prepared = prepare_pt2e(graph, Annotator(integer, observer, weight_observer))
-    with torch.no_grad():
-        for batch in batches:
-            prepared(*batch)
-    with quiet():
-        converted = convert_pt2e(prepared, fold_quantize=False)
-    # a fresh module, since torchao's refuses train() and eval()
-    quantized = fx.GraphModule(converted, converted.graph)
-    _store_integers(quantized)
-    return quantized
-
-
-def _fake_values(graph: fx.GraphModule) -> None:
-    # PT2E looks for torch.export's kind of metadata
-    mode = FakeTensorMode()
-    for node in graph.graph.nodes:
-        if isinstance(node.meta.get("val"), torch.Tensor):
-            node.meta["val"] = mode.from_tensor(node.meta["val"])
-
-
-def _store_integers(graph: fx.GraphModule) -> None:
-    """Replaces quantize nodes of constants by the integers, so that weights are kept once and small."""
-    for node in list(graph.graph.nodes):
-        if not operator_name(node).startswith("quantize_per") or not is_constant(node.args[0]):
-            continue
-        name = str(node.args[0].target)
-        arguments = [constant(graph, value) if is_constant(value) else value for value in node.args]
-        integers = node.target(*arguments)
-        with graph.graph.inserting_before(node):
-            stored = add_constant(graph, name, integers)
-            parameters = [
-                add_constant(graph, f"{name}_{part}", constant(graph, value)) if is_constant(value) else value
-                for part, value in zip(("scale", "zero_point"), node.args[1:3], strict=True)
-            ]
-        for user in list(node.users):
-            user.args = (stored, *parameters, *user.args[3:])
-        graph.graph.erase_node(node)
+    conversion = _Conversion(graph, plan, activations)
+    edges = [(value, node) for node in graph.graph.nodes for value in node.all_input_nodes if is_float(value)]
+    for layer in plan.weighted:
+        conversion.weigh(layer, weights[layer.layer])
+    for value, reader in edges:
+        conversion.connect(value, reader)
     graph.graph.eliminate_dead_code()
     drop_unused(graph)
     graph.recompile()
+
+
+class _Conversion:
+    def __init__(self, graph: fx.GraphModule, plan: Plan, activations: Mapping[Group, Affine]) -> None:
+        self.graph, self.activations = graph, activations
+        self.groups = {place: group for group in plan.groups for place in group.places}
+        self.made: dict[tuple[fx.Node, Group], fx.Node] = {}
+        constants = [node for node in graph.graph.nodes if is_constant(node) and is_float(node)]
+        self.floats = {str(node.target): constant(graph, node) for node in constants}
+        self.stored: dict[object, str] = {}
+        self.versions: Counter[str] = Counter()
+        replaced = {(node, layer.layer) for layer in plan.weighted for node in (layer.weight, layer.bias)}
+        for node in constants:
+            if any((node, user) not in replaced and (node, user) not in self.groups for user in node.users):
+                self.versions[str(node.target)] = 1  # somebody still reads the real numbers under this name
+
+    def connect(self, value: fx.Node, reader: fx.Node) -> None:
+        """Puts integers between a value and one reader: those it is made as, then those of the reader's own scale where that is another."""
+        made, wanted = self.groups.get(value), self.groups.get((value, reader))
+        real = value
+        with self.graph.graph.inserting_before(reader):
+            for group in dict.fromkeys(found for found in (made, wanted) if found is not None):
+                real = self._pair(value, real, group)
+        if real is not value:
+            reader.replace_input_with(value, real)
+
+    def weigh(self, layer: Weighted, scales: torch.Tensor) -> None:
+        """Stores a layer's weights and bias as integers."""
+        limit = largest_weight(layer.bits)
+        with self.graph.graph.inserting_before(layer.layer):
+            weight = self._constant(layer.weight, scales, layer.channel_axis, (-limit, limit, torch.int8))
+            layer.layer.replace_input_with(layer.weight, weight)
+            if layer.bias is not None:
+                bias_scales = scales * self.activations[layer.source].scale
+                bias = self._constant(layer.bias, bias_scales, 0, (-INT32_LIMIT, INT32_LIMIT, torch.int32))
+                layer.layer.replace_input_with(layer.bias, bias)
+
+    def _pair(self, value: fx.Node, real: fx.Node, group: Group) -> fx.Node:
+        found = self.activations[group]
+        kind = found.integers
+        arguments = (found.scale, found.zero_point, kind.lowest, kind.highest, kind.dtype)
+        if (value, group) not in self.made:
+            if is_constant(value):
+                integers = quantized_decomposed.quantize_per_tensor.default(self.floats[str(value.target)], *arguments)
+                made = self._store(str(value.target), arguments, {"": integers})[0]
+            else:
+                made = self.graph.graph.call_function(quantized_decomposed.quantize_per_tensor.default, (real, *arguments))
+            self.made[value, group] = made
+        return self.graph.graph.call_function(quantized_decomposed.dequantize_per_tensor.default, (self.made[value, group], *arguments))
+
+    def _constant(self, node: fx.Node, scales: torch.Tensor, axis: int, limits: tuple[int, int, torch.dtype]) -> fx.Node:
+        name, zeros = str(node.target), torch.zeros(len(scales), dtype=torch.int64)
+        integers = quantized_decomposed.quantize_per_channel.default(self.floats[name], scales, zeros, axis, *limits)
+        key = (axis, *limits, scales.numpy().tobytes())
+        stored = self._store(name, key, {"": integers, "_scale": scales, "_zero_point": zeros})
+        return self.graph.graph.call_function(quantized_decomposed.dequantize_per_channel.default, (*stored, axis, *limits))
+
+    def _store(self, name: str, key: object, parts: Mapping[str, torch.Tensor]) -> list[fx.Node]:
+        """Nodes that read constants which are stored once for each key; a name that is taken gets a number."""
+        if (name, key) not in self.stored:
+            self.versions[name] += 1
+            self.stored[name, key] = name if self.versions[name] == 1 else f"{name}_{self.versions[name]}"
+        return [add_constant(self.graph, self.stored[name, key] + part, value) for part, value in parts.items()]

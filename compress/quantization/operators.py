@@ -15,7 +15,7 @@ from typing import Literal
 
 from torch import fx
 
-from compress.lowering.nodes import argument, operator_name
+from compress.lowering.nodes import argument, is_constant, operator_name
 
 Family = Literal["weighted", "free", "shared", "fixed", "activation"]
 
@@ -73,6 +73,7 @@ def rule(node: fx.Node) -> Rule | None:
 
 
 REFUSED: dict[str, Callable[[fx.Node], bool]] = {
+    **dict.fromkeys(("conv1d", "conv2d", "linear"), lambda node: not is_constant(node.args[1])),
     "pad": lambda node: argument(node, "mode") != "constant",
     # TFLite's average never counts padding and always divides by what it counts
     "avg_pool2d": lambda node: any(_numbers(argument(node, "padding"))) or bool(argument(node, "ceil_mode")),

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, get_args
 
 from torch import fx
 
 from compress.lowering.nodes import is_float, operator_name
 from compress.model import layer_name
 from compress.quantization.operators import RULES, rule
+from compress.quantization.plan import follow
+from compress.quantization.schemes import INTEGERS, LayerScheme
 from targets.errors import UserError, did_you_mean
-
-LayerScheme = Literal["int8", "float"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Override:
     operator: str | None = None
 
     def __post_init__(self) -> None:
-        if self.scheme not in ("int8", "float"):
-            raise UserError(f"overrides: no scheme is called '{self.scheme}'; {did_you_mean(self.scheme, ['int8', 'float'])}")
+        if self.scheme not in get_args(LayerScheme):
+            raise UserError(f"overrides: no scheme is called '{self.scheme}'; {did_you_mean(self.scheme, get_args(LayerScheme))}")
         if self.match is None and self.operator is None:
             raise UserError("overrides: a rule needs 'match' (a layer's name), 'operator' or both")
         try:
@@ -49,25 +49,26 @@ class Override:
         return ", ".join([*parts, f"operator: {self.operator}"] if self.operator is not None else parts)
 
 
-def resolve(graph: fx.Graph, overrides: Sequence[Override]) -> dict[fx.Node, LayerScheme]:
-    """The scheme of every operator that computes with floating-point numbers, in the graph's order.
+def resolve(graph: fx.Graph, overrides: Sequence[Override], scheme: str = "int8") -> dict[fx.Node, str]:
+    """The scheme of every operator that computes with floating-point numbers, in the graph's order: `scheme` but for overrides.
 
     Raises UserError for a rule that matches no layer, and for an operator that has no integer form and isn't left in float.
     """
     nodes = [node for node in graph.nodes if node.op == "call_function" and _computes(node)]
-    schemes: dict[fx.Node, LayerScheme] = dict.fromkeys(nodes, "int8")
+    schemes: dict[fx.Node, str] = dict.fromkeys(nodes, scheme)
     for override in overrides:
         fitting = [node for node in nodes if override.fits(node)]
         if not fitting:
             name, name_of = (override.operator, operator_name) if override.match is None else (override.match, layer_name)
             raise UserError(f"quantize: overrides: {override} matches no layer; {did_you_mean(str(name), set(map(name_of, nodes)))}")
         schemes |= dict.fromkeys(fitting, override.scheme)
-    for node, scheme in schemes.items():
-        if scheme == "int8" and rule(node) is None:
+    for node, chosen in schemes.items():
+        if chosen in INTEGERS and rule(node) is None:
             raise UserError(
-                f"quantize: layer '{layer_name(node)}': operator '{operator_name(node)}' can't be quantized to int8; leave it in float "
-                f"with 'overrides: [{{operator: {operator_name(node)}, scheme: float}}]'"
+                f"quantize: layer '{layer_name(node)}': operator '{operator_name(node)}' can't be quantized to {chosen}; leave it in "
+                f"float with 'overrides: [{{operator: {operator_name(node)}, scheme: float}}]'"
             )
+    follow(schemes)
     return schemes
 
 

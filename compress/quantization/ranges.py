@@ -1,7 +1,7 @@
 """From a histogram to the range that the integers cover: a function for each observer's name."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +46,33 @@ class Histogram:
         bins: Array = np.arange(BINS, dtype=np.float64)
         return (bins + 0.5) * (2 * self.span / BINS) - self.span
 
+    def widened(self, span: float) -> "Histogram":
+        """A copy whose bins cover [-span, span], a power of two that is no smaller than its own."""
+        wide = replace(self, counts=self.counts.copy())
+        while 0.0 < wide.span < span:
+            wide._double()  # noqa: SLF001  a histogram's own
+        return wide
+
     def _double(self) -> None:
         merged = self.counts.reshape(-1, 2).sum(1)
         self.counts = np.zeros(BINS)
         self.counts[BINS // 4 : BINS // 4 + BINS // 2] = merged
         self.span *= 2
+
+
+def merged(parts: Sequence[Histogram]) -> Histogram:
+    """One histogram of all that several have seen."""
+    span = max(part.span for part in parts)
+    batches = sum(part.batches for part in parts)
+    return Histogram(
+        low=min(part.low for part in parts),
+        high=max(part.high for part in parts),
+        mean_low=sum(part.mean_low * part.batches for part in parts) / max(batches, 1),
+        mean_high=sum(part.mean_high * part.batches for part in parts) / max(batches, 1),
+        batches=batches,
+        span=span,
+        counts=np.sum([part.widened(span).counts for part in parts], axis=0),
+    )
 
 
 def minmax(seen: Histogram, levels: int) -> tuple[float, float]:  # noqa: ARG001  one signature for all

@@ -1,7 +1,9 @@
 """Which values share one scale: worked out from the operators' rules before anything is observed."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import fx
 
 from compress.lowering.nodes import is_float, operator_name
@@ -9,6 +11,9 @@ from compress.quantization.operators import Rule, rule
 
 Place = fx.Node | tuple[fx.Node, fx.Node]
 """Where integers are: a value, or a value as one operator reads it (another scale than where it was made, or made in float)."""
+
+Dtypes = Mapping[fx.Node, torch.dtype]
+"""The operators that compute with integers, and the type of their activations."""
 
 
 @dataclass
@@ -40,6 +45,18 @@ class Scales:
         """The rule that fixes the scale of this place, if any does."""
         return self.fixed.get(self.root(place))
 
+    def groups(self) -> list[list[Place]]:
+        """The places of each group, in the graph's order."""
+        found: dict[Place, list[Place]] = {}
+        for place in self.parents:
+            found.setdefault(self.root(place), []).append(place)
+        return list(found.values())
+
+
+def value_of(place: Place) -> fx.Node:
+    """The node whose value a place holds."""
+    return place[0] if isinstance(place, tuple) else place
+
 
 def activations(node: fx.Node) -> list[fx.Node]:
     """The values that an operator computes with, without the weights and bias of a weighted one."""
@@ -49,7 +66,7 @@ def activations(node: fx.Node) -> list[fx.Node]:
     return [value for value in node.all_input_nodes if is_float(value)]
 
 
-def is_fused(node: fx.Node, integer: frozenset[fx.Node]) -> bool:
+def is_fused(node: fx.Node, integer: Collection[fx.Node]) -> bool:
     """Whether an activation is computed by the operator before it, so that no integers are between the two."""
     found = rule(node)
     producer = node.args[0] if node.args else None
@@ -59,28 +76,33 @@ def is_fused(node: fx.Node, integer: frozenset[fx.Node]) -> bool:
     return before is not None and before.fuses and len(producer.users) == 1
 
 
-def publishes(node: fx.Node, integer: frozenset[fx.Node]) -> bool:
-    """Whether a node's value is made as integers, for all who read it."""
+def published(node: fx.Node, integer: Dtypes) -> torch.dtype | None:
+    """The type of integers that a node's value is made as, for all who read it; None where it is made in float."""
     if node.op == "placeholder":
-        return is_float(node) and bool(node.users) and all(user in integer for user in node.users)
-    return node in integer and is_float(node) and not any(is_fused(user, integer) for user in node.users)
+        dtypes = {integer.get(user) for user in node.users}
+        return dtypes.pop() if is_float(node) and len(dtypes) == 1 else None
+    if not is_float(node) or any(is_fused(user, integer) for user in node.users):
+        return None
+    return integer.get(node)
 
 
-def share(graph: fx.Graph, integer: frozenset[fx.Node]) -> Scales:
+def share(graph: fx.Graph, integer: Dtypes) -> Scales:
     """The groups of a graph whose nodes `integer` compute with integers, places in the graph's order."""
     scales = Scales()
-    readers: dict[fx.Node, Place] = {}
+    readers: dict[tuple[fx.Node, torch.dtype], Place] = {}
     for node in graph.nodes:
         found = rule(node) if node in integer else None
         shares = found is not None and found.family == "shared"
         edges: list[Place] = []
         if found is not None and not is_fused(node, integer):
-            edges = [_read(scales, readers, value, node, alone=shares and len(activations(node)) > 1) for value in activations(node)]
+            alone = shares and len(activations(node)) > 1
+            edges = [_read(scales, readers, (value, node), integer[node], alone=alone) for value in activations(node)]
         if operator_name(node) == "getitem" and isinstance(node.args[0], fx.Node):
             edges = [(value, node.args[0]) for value in activations(node.args[0])]
-        if publishes(node, integer):
+        made = published(node, integer)
+        if made is not None:
             scales.add(node)
-            readers[node] = node
+            readers[node, made] = node
             if found is not None and found.family == "fixed":
                 scales.fixed[node] = found
             edges = [*edges, node]
@@ -90,10 +112,11 @@ def share(graph: fx.Graph, integer: frozenset[fx.Node]) -> Scales:
     return scales
 
 
-def _read(scales: Scales, readers: dict[fx.Node, Place], value: fx.Node, node: fx.Node, alone: bool) -> Place:
-    edge = (value, node)
+def _read(
+    scales: Scales, readers: dict[tuple[fx.Node, torch.dtype], Place], edge: tuple[fx.Node, fx.Node], dtype: torch.dtype, *, alone: bool
+) -> Place:
     scales.add(edge)
-    first = readers.setdefault(value, edge)
+    first = readers.setdefault((edge[0], dtype), edge)
     # several inputs must share a scale and this one's is fixed: it is converted for this reader
     if not (alone and scales.fixed_for(first) is not None):
         scales.join(first, edge)

@@ -1,0 +1,73 @@
+"""Static quantization, step by step: the float graph, what calibration saw in it, and the graph with integers."""
+
+import copy
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import fx
+
+from compress.context import Context
+from compress.data.base import Inputs, Split
+from compress.lowering import batchnorm
+from compress.lowering.nodes import constant, drop_unused
+from compress.lowering.simplify import simplify
+from compress.model import Model, refresh
+from compress.progress import Task
+from compress.quantization.conversion import convert
+from compress.quantization.observation import observe
+from compress.quantization.parameters import WeightObserver, activation_parameters, weight_scales
+from compress.quantization.plan import Plan, plan
+from compress.quantization.ranges import Histogram
+from targets.errors import UserError
+
+BATCH = 32
+
+
+def float_graph(model: Model) -> tuple[fx.GraphModule, list[str]]:
+    """A copy of the network's graph as it is quantized: rewritten, BatchNorms folded; and the names of those."""
+    graph = model.copy_graph()
+    simplify(graph)
+    folded = batchnorm.fold(graph)
+    drop_unused(graph)
+    refresh(graph, model.example)
+    return graph, folded
+
+
+def calibrate(model: Model, graph: fx.GraphModule, wanted: Plan, context: Context) -> dict[str, Histogram]:
+    """What the calibration samples show of the plan's values in a float graph, by the names of their nodes.
+
+    Raises UserError where there are no samples.
+    """
+    calibration = context.data.calibration
+    if calibration.samples == 0:
+        raise UserError("quantize: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
+    with context.progress.task("calibrating", calibration.samples) as task:
+        return observe(graph, wanted.values, batches(calibration, BATCH if model.free_batch else 1, task))
+
+
+def to_integers(
+    graph: fx.GraphModule, schemes: Mapping[str, str], seen: Mapping[str, Histogram], observer: str, weight_observer: WeightObserver
+) -> fx.GraphModule:
+    """A copy of a float graph whose operators (by the names of their nodes) have these schemes, with integers in it."""
+    made = copy.deepcopy(graph)
+    wanted = plan(made.graph, {node: schemes[node.name] for node in made.graph.nodes if node.name in schemes})
+    activations = activation_parameters(wanted, seen, observer)
+    weights = {
+        layer.layer: weight_scales(constant(made, layer.weight), layer.channel_axis, layer.bits, weight_observer)
+        for layer in wanted.weighted
+    }
+    convert(made, wanted, activations, weights)
+    return made
+
+
+def batches(calibration: Split, size: int, task: Task) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The calibration inputs as tensors, `size` samples at a time."""
+    for inputs, _ in calibration.batches(size):
+        yield tensors(inputs)
+        task.advance(len(inputs[0]))
+
+
+def tensors(inputs: Inputs) -> tuple[torch.Tensor, ...]:
+    """A batch's arrays as tensors."""
+    return tuple(torch.from_numpy(np.ascontiguousarray(values)) for values in inputs)
