@@ -171,6 +171,8 @@ def test_an_override_that_matches_nothing_is_an_error(rule, message, model, cont
         ({"scheme": "float"}, "needs 'match'"),
         ({"match": "(", "scheme": "float"}, "no regular expression"),
         ({"match": "x", "scheme": "int9"}, r"did you mean 'int8'\?"),
+        ({"match": "x", "weight_granularity": "tensors"}, r"did you mean 'tensor'\?"),
+        ({"match": "x"}, "needs 'scheme', 'weight_granularity' or both"),
     ],
 )
 def test_an_impossible_override_is_refused_when_it_is_built(rule, message):
@@ -183,6 +185,15 @@ def test_impossible_options_are_refused_when_they_are_built():
         Quantize(observer="min-max")
     with pytest.raises(UserError, match="overrides"):
         Quantize(scheme="float16", overrides=(Override(match="x", scheme="float"),))
+
+
+def test_weights_of_a_layer_have_one_scale_where_that_is_wanted(model, context):
+    rules = (Override(match="body", weight_granularity="channel"),)
+    constants = Quantize(weight_granularity="tensor", overrides=rules)(model, context).graph.state_dict()
+    assert len(constants["body.weight_scale"].unique()) == 8
+    for layer in ("stem.0", "head"):
+        assert len(constants[f"{layer}.weight_scale"].unique()) == 1
+        assert constants[f"{layer}.weight"].dtype == torch.int8
 
 
 class Odd(nn.Module):

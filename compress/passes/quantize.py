@@ -10,8 +10,8 @@ from compress.context import Context
 from compress.model import Model, Stage, Step, layer_name
 from compress.quantization import familiarity, ranges, static
 from compress.quantization.halves import halve
-from compress.quantization.overrides import Override, resolve
-from compress.quantization.parameters import WeightObserver
+from compress.quantization.overrides import Override, granularities, resolve
+from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
 from compress.quantization.schemes import INTEGERS
 from targets.errors import UserError, did_you_mean
@@ -28,7 +28,8 @@ class Quantize:
     biases int32. `int16x8` has symmetric activations of 16 bits, `w4a8` weights of 4 bits. `float16` halves the weights and leaves
     the arithmetic in float. `observer` chooses the range of an activation: `minmax`, `moving_average` (of each batch's extremes),
     `percentile` (99.99 % of the values) or `mse` (smallest squared error);
-    `weight_observer` that of a channel of weights. `overrides` are rules in order, the last that fits a layer wins:
+    `weight_observer` that of a channel of weights; with `weight_granularity: tensor` all channels of a layer have one scale.
+    `overrides` are rules in order, the last that fits a layer wins:
     `{match: "head\\..*", scheme: float}` for layer names, `{operator: softmax, scheme: float}` for operators, or both.
     """
 
@@ -39,10 +40,12 @@ class Quantize:
     scheme: Scheme = "int8"
     observer: str = "mse"
     weight_observer: WeightObserver = "mse"
+    weight_granularity: Granularity = "channel"
     overrides: tuple[Override, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, possible in (("scheme", get_args(Scheme)), ("weight_observer", get_args(WeightObserver)), ("observer", ranges.OBSERVERS)):
+        words = {"scheme": get_args(Scheme), "weight_observer": get_args(WeightObserver), "observer": ranges.OBSERVERS}
+        for name, possible in (words | {"weight_granularity": get_args(Granularity)}).items():
             if getattr(self, name) not in possible:
                 raise UserError(f"{name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
         if self.overrides and self.scheme not in INTEGERS:
@@ -74,7 +77,8 @@ class Quantize:
             "calibration_samples": calibration.samples,
         }
         by_name = {node.name: scheme for node, scheme in schemes.items()}
-        integers = static.to_integers(graph, by_name, seen, self.observer, self.weight_observer)
+        finely = granularities(graph.graph, self.overrides, self.weight_granularity)
+        integers = static.to_integers(graph, by_name, seen, self.observer, self.weight_observer, finely)
         return model.quantized(integers, graph, Step("quantize", asdict(self), tuple(lines), details))
 
 

@@ -10,6 +10,7 @@ from torch import fx
 from compress.lowering.nodes import is_float, operator_name
 from compress.model import layer_name
 from compress.quantization.operators import RULES, rule
+from compress.quantization.parameters import Granularity
 from compress.quantization.plan import follow
 from compress.quantization.schemes import INTEGERS, LayerScheme
 from targets.errors import UserError, did_you_mean
@@ -19,18 +20,23 @@ from targets.errors import UserError, did_you_mean
 class Override:
     """A rule for layers: `match` is a regular expression for a layer's whole name, `operator` an ATen operator (`conv2d`); at least one.
 
-    Where both are given, both must fit.
+    Where both are given, both must fit. It changes the layers' `scheme`, the granularity of their weights or both.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    scheme: LayerScheme
+    scheme: LayerScheme | None = None
     match: str | None = None
     operator: str | None = None
+    weight_granularity: Granularity | None = None
 
     def __post_init__(self) -> None:
-        if self.scheme not in get_args(LayerScheme):
-            raise UserError(f"overrides: no scheme is called '{self.scheme}'; {did_you_mean(self.scheme, get_args(LayerScheme))}")
+        if self.scheme is None and self.weight_granularity is None:
+            raise UserError("overrides: a rule needs 'scheme', 'weight_granularity' or both")
+        for name, kinds in (("scheme", LayerScheme), ("weight_granularity", Granularity)):
+            word = getattr(self, name)
+            if word not in (None, *get_args(kinds)):
+                raise UserError(f"overrides: no {name} is called '{word}'; {did_you_mean(word, get_args(kinds))}")
         if self.match is None and self.operator is None:
             raise UserError("overrides: a rule needs 'match' (a layer's name), 'operator' or both")
         try:
@@ -61,7 +67,8 @@ def resolve(graph: fx.Graph, overrides: Sequence[Override], scheme: str = "int8"
         if not fitting:
             name, name_of = (override.operator, operator_name) if override.match is None else (override.match, layer_name)
             raise UserError(f"quantize: overrides: {override} matches no layer; {did_you_mean(str(name), set(map(name_of, nodes)))}")
-        schemes |= dict.fromkeys(fitting, override.scheme)
+        if override.scheme is not None:
+            schemes |= dict.fromkeys(fitting, override.scheme)
     for node, chosen in schemes.items():
         if chosen in INTEGERS and rule(node) is None:
             raise UserError(
@@ -70,6 +77,16 @@ def resolve(graph: fx.Graph, overrides: Sequence[Override], scheme: str = "int8"
             )
     follow(schemes)
     return schemes
+
+
+def granularities(graph: fx.Graph, overrides: Sequence[Override], granularity: Granularity = "channel") -> dict[str, Granularity]:
+    """The granularity of every operator's weights, by the name of its node: `granularity` but for overrides."""
+    found = dict.fromkeys((node.name for node in graph.nodes if node.op == "call_function"), granularity)
+    for override in overrides:
+        if override.weight_granularity is not None:
+            fitting = (node.name for node in graph.nodes if node.op == "call_function" and override.fits(node))
+            found |= dict.fromkeys(fitting, override.weight_granularity)
+    return found
 
 
 def _computes(node: fx.Node) -> bool:

@@ -17,6 +17,8 @@ SMALLEST_SCALE = 1e-9
 """A tensor that is always zero still needs a scale."""
 
 WeightObserver = Literal["minmax", "mse"]
+Granularity = Literal["channel", "tensor"]
+"""Whether each output channel of a layer's weights has a scale of its own, or all have one."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,15 @@ def fixed(rule: Rule, integers: Integers) -> Affine:
     return Affine(scale, round(integers.lowest - rule.lowest / scale), integers)
 
 
-def weight_scales(weights: torch.Tensor, channel_axis: int, bits: int, method: WeightObserver) -> torch.Tensor:
-    """A symmetric scale for each output channel, float32 [channels]: of the largest weight, or of the smallest squared error."""
+def weight_scales(
+    weights: torch.Tensor, channel_axis: int, bits: int, method: WeightObserver, granularity: Granularity = "channel"
+) -> torch.Tensor:
+    """A symmetric scale for each output channel, float32 [channels]: of the largest weight, or of the smallest squared error.
+
+    With granularity `tensor` all channels have the same scale.
+    """
+    if granularity == "tensor":
+        return weight_scales(weights.reshape(1, -1), 0, bits, method).repeat(weights.shape[channel_axis])
     rows = weights.detach().transpose(0, channel_axis).flatten(1)
     limit = largest_weight(bits)
     largest = (rows.abs().amax(1) / limit).clamp(min=SMALLEST_SCALE)

@@ -16,7 +16,7 @@ from compress.model import Model, refresh
 from compress.progress import Task
 from compress.quantization.conversion import convert
 from compress.quantization.observation import observe
-from compress.quantization.parameters import WeightObserver, activation_parameters, weight_scales
+from compress.quantization.parameters import Granularity, WeightObserver, activation_parameters, weight_scales
 from compress.quantization.plan import Plan, plan
 from compress.quantization.ranges import Histogram
 from targets.errors import UserError
@@ -46,15 +46,26 @@ def calibrate(model: Model, graph: fx.GraphModule, wanted: Plan, context: Contex
         return observe(graph, wanted.values, batches(calibration, BATCH if model.free_batch else 1, task))
 
 
-def to_integers(
-    graph: fx.GraphModule, schemes: Mapping[str, str], seen: Mapping[str, Histogram], observer: str, weight_observer: WeightObserver
+def to_integers(  # noqa: PLR0913, PLR0917  what each argument decides is another thing
+    graph: fx.GraphModule,
+    schemes: Mapping[str, str],
+    seen: Mapping[str, Histogram],
+    observer: str,
+    weight_observer: WeightObserver,
+    granularities: Mapping[str, Granularity] | None = None,
 ) -> fx.GraphModule:
-    """A copy of a float graph whose operators (by the names of their nodes) have these schemes, with integers in it."""
+    """A copy of a float graph whose operators (by the names of their nodes) have these schemes, with integers in it.
+
+    `granularities` are those of weights, by the same names; `channel` for a layer that isn't named.
+    """
     made = copy.deepcopy(graph)
     wanted = plan(made.graph, {node: schemes[node.name] for node in made.graph.nodes if node.name in schemes})
     activations = activation_parameters(wanted, seen, observer)
+    finely = granularities or {}
     weights = {
-        layer.layer: weight_scales(constant(made, layer.weight), layer.channel_axis, layer.bits, weight_observer)
+        layer.layer: weight_scales(
+            constant(made, layer.weight), layer.channel_axis, layer.bits, weight_observer, finely.get(layer.layer.name, "channel")
+        )
         for layer in wanted.weighted
     }
     convert(made, wanted, activations, weights)
