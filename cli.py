@@ -104,6 +104,32 @@ def profile(file: Path, names: tuple[str, ...], as_json: bool, **given: Any) -> 
         sys.exit(TargetUnreachableError.exit_code)
 
 
+@cli.command()
+@click.argument("one", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@click.option("--data", required=True, help="digits, an .npz file or package.module:function.")
+@click.option("--samples", type=click.IntRange(1), default=100, show_default=True, help="How many samples of its evaluation part to run.")
+@json_option
+def compare(one: Path, other: Path, data: str, samples: int, as_json: bool) -> None:
+    """Compare two exported files, tensor by tensor, in integer steps.
+
+    Tensors are matched by scale and size, as exports of one network share them, or by name.
+
+    \b
+    Example:
+      edgepress compare model.tflite model.onnx --data digits
+    """
+    from compress.comparing.compare import compare as compare_files
+    from compress.profile_command import open_data
+    from compress.report import comparison
+
+    found = compare_files(one, other, open_data(data).evaluation.first(samples), _progress())
+    if as_json:
+        _echo_json(comparison.as_dict(found))
+    else:
+        comparison.show(found, _console())
+
+
 @cli.command("compile")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to write; default <FILE's name>-c beside it.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from compress import parity
-from compress.data.base import Array, Split
+from compress.data.base import Array, Inputs, Split
 from compress.evaluation import Evaluation, score
 from compress.metrics import Metric
 from compress.progress import Progress, Silent, Task
@@ -61,11 +61,16 @@ def measure(artifact: Artifact, target: Target, trial: Trial) -> Scored:
 
 def _encoded(artifact: Artifact, split: Split, labels: list[Array], task: Task) -> Iterator[Batch]:
     for inputs, expected in split.batches(32):
-        if len(inputs) != len(artifact.inputs):
-            raise UserError(f"{artifact.path}: takes {len(artifact.inputs)} inputs, the data gives {len(inputs)}")
         labels.append(expected)
-        yield tuple(_fitted(tensor.encode(array), tensor.shape, artifact) for tensor, array in zip(artifact.inputs, inputs, strict=True))
+        yield encoded(artifact, inputs)
         task.advance(len(expected))
+
+
+def encoded(artifact: Artifact, inputs: Inputs) -> Batch:
+    """Samples as the file takes them. UserError where the data has other inputs than the file."""
+    if len(inputs) != len(artifact.inputs):
+        raise UserError(f"{artifact.path}: takes {len(artifact.inputs)} inputs, the data gives {len(inputs)}")
+    return tuple(_fitted(tensor.encode(array), tensor.shape, artifact) for tensor, array in zip(artifact.inputs, inputs, strict=True))
 
 
 def _fitted(array: Array, shape: tuple[int, ...], artifact: Artifact) -> Array:

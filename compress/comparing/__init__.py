@@ -1,0 +1,1 @@
+"""Two exported files, side by side: every tensor that both compute, on the same samples."""
