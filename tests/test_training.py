@@ -14,9 +14,10 @@ from torch import nn
 
 from compress.context import Context
 from compress.data.base import Data, Split
+from compress.distillation import soft_targets
 from compress.metrics import metric
 from compress.model import capture
-from compress.passes.distill import Distill, soft_targets
+from compress.passes.distill import Distill
 from compress.passes.finetune import Finetune
 from compress.progress import Silent
 from targets.errors import UserError
