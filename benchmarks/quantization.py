@@ -4,13 +4,15 @@
 
 Each network, tool and scheme has a process of its own. `accuracy` and `agreement` (the same top-1 as the float network) are those of the
 file in its own runtime, in percent; ours is scored as TFLite, and its ONNX file under `onnx_…`. `seconds` go from the torch network to the
-file, conversion included and imports not: a small network is quantized first. `peak_mb` is the most memory that the process had by then,
-`growth_mb` what of it came after network, samples and packages were loaded. `ratio` is our time over ai-edge-quantizer's for int8.
+file, conversion included and imports not (a small network is quantized first); `cpu_seconds` are those of all threads. `peak_mb` is the
+most memory that the process had by then, `growth_mb` what of it came after network, samples and packages were loaded. `ratio` is our
+time over ai-edge-quantizer's for int8.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -50,12 +52,16 @@ PEERS = {
 ONLY = {"neural-compressor": ("resnet20", "resnet56")}
 """Tools that are run on some networks only: this one takes many minutes for the others."""
 
-FIGURES = ("float_accuracy", "accuracy", "agreement", "bytes", "seconds", "peak_mb", "growth_mb")
+EXCEPTION = re.compile(r"^(?:\w+\.)*(\w*Error|\w*Exception): *(.*)$", re.MULTILINE)
+"""The line of a traceback that says what was raised."""
+
+FIGURES = ("float_accuracy", "accuracy", "agreement", "bytes", "seconds", "cpu_seconds", "peak_mb", "growth_mb")
 COLUMNS = ("network", "tool", "scheme", *FIGURES, "onnx_accuracy", "onnx_agreement", "ratio")
 SHORT = {
     "float_accuracy": "float",
     "onnx_accuracy": "onnx acc.",
     "onnx_agreement": "onnx agr.",
+    "cpu_seconds": "cpu s",
     "peak_mb": "peak MB",
     "growth_mb": "growth MB",
 }
@@ -117,11 +123,11 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def last_words(code: int, said: str) -> str:
-    """One line about a job that failed: its exception, without the class where that is ours."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    """One line about a job that failed: the exception that ended it."""
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
-    return lines[-1].removeprefix("targets.errors.").removeprefix("UserError: ").removeprefix("ExportError: ") if lines else f"code {code}"
+    raised = EXCEPTION.findall(said)
+    return f"{raised[-1][0]}: {raised[-1][1]}" if raised else f"ended with code {code}"
 
 
 def jobs(options: argparse.Namespace, network: str) -> list[tuple[str, str]]:

