@@ -129,6 +129,13 @@ def test_the_last_override_that_fits_wins(model, context):
     assert any(line.startswith("left in float by overrides: stem.0") for line in step.lines)
 
 
+@pytest.mark.parametrize(("operator", "stays"), [("relu", "int8"), ("mean", "float")])
+def test_an_activation_goes_with_the_layer_that_computes_it(operator, stays, model, context):
+    rules = (Override(match="stem.0", scheme="float"), Override(operator=operator, scheme="int8"))
+    layers = Quantize(overrides=rules)(model, context).history[-1].details["layers"]
+    assert (layers["stem.0"], layers["stem.2"]) == ("float", stays)
+
+
 @pytest.mark.parametrize(("scheme", "limit"), [("int16x8", 0.02), ("w4a8", 0.3)])
 def test_other_schemes_round_as_finely_as_their_bits_allow(scheme, limit, model, context):
     quantized = Quantize(scheme=scheme)(model, context)

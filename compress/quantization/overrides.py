@@ -62,6 +62,7 @@ def resolve(graph: fx.Graph, overrides: Sequence[Override], scheme: str = "int8"
     """
     nodes = [node for node in graph.nodes if node.op == "call_function" and _computes(node)]
     schemes: dict[fx.Node, str] = dict.fromkeys(nodes, scheme)
+    named: set[fx.Node] = set()
     for override in overrides:
         fitting = [node for node in nodes if override.fits(node)]
         if not fitting:
@@ -69,13 +70,14 @@ def resolve(graph: fx.Graph, overrides: Sequence[Override], scheme: str = "int8"
             raise UserError(f"quantize: overrides: {override} matches no layer; {did_you_mean(str(name), set(map(name_of, nodes)))}")
         if override.scheme is not None:
             schemes |= dict.fromkeys(fitting, override.scheme)
+            named |= set(fitting)
     for node, chosen in schemes.items():
         if chosen in INTEGERS and rule(node) is None:
             raise UserError(
                 f"quantize: layer '{layer_name(node)}': operator '{operator_name(node)}' can't be quantized to {chosen}; leave it in "
                 f"float with 'overrides: [{{operator: {operator_name(node)}, scheme: float}}]'"
             )
-    follow(schemes)
+    follow(schemes, named)
     return schemes
 
 

@@ -1,6 +1,6 @@
 """Where integers are in a network and what they look like, following the operators' rules; no number is known yet."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import fx
@@ -67,12 +67,16 @@ def plan(graph: fx.Graph, schemes: Mapping[fx.Node, str]) -> Plan:
     return Plan(tuple(groups), tuple(weighted))
 
 
-def follow(schemes: dict[fx.Node, str]) -> None:
-    """Gives a fused activation the scheme of the operator that computes it, in place."""
-    integer = {node for node, scheme in schemes.items() if scheme in INTEGERS}
-    for node in schemes:
-        if node in integer and is_fused(node, integer):
-            schemes[node] = schemes[node.args[0]]  # type: ignore[index]  # a fused activation's first argument is a node
+def follow(schemes: dict[fx.Node, str], named: Collection[fx.Node] = ()) -> None:
+    """Gives an activation the scheme of the operator that can compute it along with its own, in place.
+
+    Of the two, one in float and the other not, an activation that somebody has `named` keeps its scheme.
+    """
+    for node, scheme in schemes.items():
+        if is_fused(node, schemes):
+            before = schemes[node.args[0]]  # type: ignore[index]  # a fused activation's first argument is a node
+            if node not in named or "float" not in (before, scheme):
+                schemes[node] = before
 
 
 def _integers(places: list[Place], integers: Mapping[fx.Node, Integers]) -> Integers:
