@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -134,6 +135,18 @@ def test_an_activation_goes_with_the_layer_that_computes_it(operator, stays, mod
     rules = (Override(match="stem.0", scheme="float"), Override(operator=operator, scheme="int8"))
     layers = Quantize(overrides=rules)(model, context).history[-1].details["layers"]
     assert (layers["stem.0"], layers["stem.2"]) == ("float", stays)
+
+
+def test_what_only_moves_numbers_goes_with_those_who_made_them():
+    def forward(x, first, second):
+        return second(F.max_pool2d(torch.cat([*first(x).split(2, 1)][::-1], 1), 2).flatten(1))
+
+    model = model_of(lambda: Network(forward, nn.Conv2d(3, 4, 1), nn.Linear(64, 3)), SHAPE)
+    rules = (Override(match="layers.0", scheme="int16x8"), Override(operator="flatten", scheme="int8"))
+    quantized = Quantize(overrides=rules)(model, context_of(model, samples(SHAPE)))
+    layers = quantized.history[-1].details["layers"]
+    assert {layers[name] for name in ("layers.0", "split", "cat", "max_pool2d")} == {"int16x8"}
+    assert {layers[name] for name in ("flatten", "layers.1")} == {"int8"}
 
 
 @pytest.mark.parametrize(("scheme", "limit"), [("int16x8", 0.02), ("w4a8", 0.3)])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from compress.lowering.nodes import argument, is_constant
+from compress.lowering.nodes import argument, is_constant, is_float, operator_name
 from compress.quantization.operators import Rule, rule
 from compress.quantization.scales import Place, is_fused, share, value_of
 from compress.quantization.schemes import INTEGERS, Integers
@@ -67,16 +67,29 @@ def plan(graph: fx.Graph, schemes: Mapping[fx.Node, str]) -> Plan:
     return Plan(tuple(groups), tuple(weighted))
 
 
-def follow(schemes: dict[fx.Node, str], named: Collection[fx.Node] = ()) -> None:
-    """Gives an activation the scheme of the operator that can compute it along with its own, in place.
+AVERAGING = frozenset({"avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "upsample_bilinear2d"})
+"""Operators whose output shares the input's scale though it holds new numbers."""
 
-    Of the two, one in float and the other not, an activation that somebody has `named` keeps its scheme.
+
+def moves(node: fx.Node) -> bool:
+    """Whether an operator only passes on numbers that it is given (and zeros)."""
+    found = rule(node)
+    return found is not None and found.family == "shared" and operator_name(node) not in AVERAGING
+
+
+def follow(schemes: dict[fx.Node, str], named: Collection[fx.Node] = ()) -> None:
+    """Gives operators the scheme of what they belong to, in place; those that somebody has `named` keep theirs.
+
+    An activation belongs to the operator whose kernel can compute it (even if named, unless one is in float and the other isn't),
+    and an operator that only moves numbers to those that made them, where these agree.
     """
     for node, scheme in schemes.items():
-        if is_fused(node, schemes):
-            before = schemes[node.args[0]]  # type: ignore[index]  # a fused activation's first argument is a node
-            if node not in named or "float" not in (before, scheme):
-                schemes[node] = before
+        fused = is_fused(node, schemes)
+        inputs = [value for value in node.all_input_nodes if value in schemes or (is_float(value) and not is_constant(value))]
+        made = {schemes.get(value) for value in inputs}
+        before = made.pop() if len(made) == 1 else None
+        if before is not None and ((fused and "float" not in (before, scheme)) or ((fused or moves(node)) and node not in named)):
+            schemes[node] = before
 
 
 def _integers(places: list[Place], integers: Mapping[fx.Node, Integers]) -> Integers:
