@@ -80,6 +80,7 @@ CASES = {
     "sum": image(lambda y, _: y.sum((2, 3)), "SUM", "RESHAPE"),
     "max pool": image(lambda y, _: F.max_pool2d(y, 2), "MAX_POOL_2D"),
     "average pool": image(lambda y, _: F.avg_pool2d(y, 2), "AVERAGE_POOL_2D"),
+    "average pool of all": image(lambda y, _: F.avg_pool2d(y, 8).flatten(1), "MEAN"),
     "adaptive pool": image(lambda y, _: F.adaptive_avg_pool2d(y, 1).flatten(1), "MEAN"),
     "nearest": image(lambda y, _: F.interpolate(y, scale_factor=2), "RESIZE_NEAREST_NEIGHBOR"),
     "bilinear": image(lambda y, _: F.interpolate(y, scale_factor=2, mode="bilinear"), "RESIZE_BILINEAR"),

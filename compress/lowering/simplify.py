@@ -69,6 +69,16 @@ def _pooling(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: A
     return _call(node, aten.flatten.using_ints, pooled, 1)
 
 
+def _average(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
+    """Pooling over a whole image is a mean: a pool's integers share its input's scale, too coarse for an average of so many."""
+    kernel, padding = argument(node, "kernel_size"), argument(node, "padding")
+    size = list(node.args[0].meta["val"].shape[-2:]) if isinstance(node.args[0], fx.Node) else []
+    whole = list(node.meta["val"].shape[-2:]) == [1, 1] and (kernel is None or kernel == size)
+    if rank(node) != 4 or not whole or size == [1, 1] or (isinstance(padding, list) and any(padding)):
+        return None
+    return None if argument(node, "divisor_override") else _call(node, aten.mean.dim, node.args[0], [2, 3], True)
+
+
 def _clamp(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
     low, high = argument(node, "min"), argument(node, "max")
     if isinstance(low, int | float) and isinstance(high, int | float):
@@ -96,6 +106,7 @@ REWRITES: dict[str, Rewrite] = {
     **dict.fromkeys(("dropout", "feature_dropout", "clone", "contiguous", "alias", "detach", "detach_", "lift_fresh_copy"), _identity),
     **dict.fromkeys(("add", "sub", "mul", "div", "rsub"), _arithmetic),
     **dict.fromkeys(("mean", "sum"), _pooling),
+    **dict.fromkeys(("avg_pool2d", "adaptive_avg_pool2d"), _average),
     **dict.fromkeys(("clamp", "clamp_min"), _clamp),
     **dict.fromkeys(("view", "_unsafe_view"), _reshape),
     "silu": _silu,
