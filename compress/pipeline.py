@@ -51,6 +51,18 @@ class Reference:
 
 def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
     """Runs a recipe and writes its exported files into `folder`, which exists."""
+    context = start(recipe, progress)
+    original, data = context.original, context.data
+    before = evaluate(original, data.evaluation, context.metric, progress)
+    compressed, cached = apply(recipe, original, context)
+    after = before if compressed is original else evaluate(compressed, data.evaluation, context.metric, progress)
+    artifacts = [export(compressed, name, exporter, folder, progress) for name, exporter in recipe.exports]
+    rows = _measure_all(recipe, artifacts, context, Reference(after.outputs, parity.output_step(compressed)))
+    return Outcome(recipe, data, original, compressed, before, after, tuple(rows), cached)
+
+
+def start(recipe: Recipe, progress: Progress) -> Context:
+    """What a recipe's passes start from: its data, and the network as it comes (`original`)."""
     data = recipe.data()
     measured_by = metric(recipe.metric, recipe.folder)
     inputs, _ = next(data.evaluation.batches(1))
@@ -59,13 +71,7 @@ def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
         original = replace(sources.load(recipe.model, inputs), name=recipe.name)
     if original.labels is None:
         original = replace(original, labels=data.labels)
-    before = evaluate(original, data.evaluation, measured_by, progress)
-    context = Context(data, original, measured_by, recipe.seed, recipe.device, progress, exports=tuple(name for name, _ in recipe.exports))
-    compressed, cached = apply(recipe, original, context)
-    after = before if compressed is original else evaluate(compressed, data.evaluation, measured_by, progress)
-    artifacts = [export(compressed, name, exporter, folder, progress) for name, exporter in recipe.exports]
-    rows = _measure_all(recipe, artifacts, context, Reference(after.outputs, parity.output_step(compressed)))
-    return Outcome(recipe, data, original, compressed, before, after, tuple(rows), cached)
+    return Context(data, original, measured_by, recipe.seed, recipe.device, progress, exports=tuple(name for name, _ in recipe.exports))
 
 
 def apply(recipe: Recipe, model: Model, context: Context) -> tuple[Model, tuple[str, ...]]:
