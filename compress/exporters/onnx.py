@@ -19,8 +19,9 @@ OPSETS = range(18, 24)
 class Onnx:
     """An `.onnx` file, for any batch size where the network allows it, inputs in the network's own layout (NCHW).
 
-    A quantized network becomes QDQ: int8 weights, int32 biases, and QuantizeLinear/DequantizeLinear pairs that a runtime fuses into
-    integer operators. Inputs and outputs stay float32, as runtimes expect of QDQ files. All is in one file.
+    A quantized network becomes QDQ: int8 or int4 weights, int32 biases, and QuantizeLinear/DequantizeLinear pairs that a runtime fuses
+    into integer operators. Inputs and outputs stay float32, as runtimes expect of QDQ files. All is in one file. Integers of 16 or 4
+    bits came with opset 21, so a file with them has at least that.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

@@ -20,7 +20,8 @@ class Tflite:
     """A `.tflite` file for one sample at a time.
 
     `input_layout` is that of inputs and outputs with four axes: `nhwc`, which TFLite's kernels work in, or `nchw`, the network's own,
-    at the cost of a transpose. An int8 network takes and gives int8 at the scales that the file tells.
+    at the cost of a transpose. A network of integers takes and gives int8 or int16 at the scales that the file tells; weights of 4 bits
+    are stored two a byte.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

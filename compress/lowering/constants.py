@@ -3,7 +3,10 @@
 import torch
 from torch import fx
 
-from compress.lowering.nodes import add_constant, constant, is_constant, operator_name
+from compress.lowering.nodes import add_constant, argument, constant, is_constant, operator_name
+
+FOUR_BITS = 7
+"""The largest integer of a weight of 4 bits."""
 
 
 def dequantized(graph: fx.GraphModule, node: fx.Node) -> torch.Tensor:
@@ -16,6 +19,12 @@ def dequantized(graph: fx.GraphModule, node: fx.Node) -> torch.Tensor:
 def is_stored(node: fx.Node) -> bool:
     """Whether a node turns stored integers or halves into real numbers."""
     return operator_name(node) in ("dequantize_per_channel", "dequantize_per_tensor", "to", "_to_copy") and is_constant(node.args[0])
+
+
+def four_bit_weights(graph: fx.GraphModule) -> dict[str, torch.Tensor]:
+    """The names of the weights that have 4 bits, stored in int8, each with the scales of its channels (float32)."""
+    nodes = [node for node in graph.graph.nodes if operator_name(node) == "dequantize_per_channel" and is_stored(node)]
+    return {str(node.args[0].target): constant(graph, node.args[1]) for node in nodes if argument(node, "quant_max") == FOUR_BITS}
 
 
 def expand(graph: fx.GraphModule) -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import fx
 from torch.export import Dim
 
-from compress.lowering import batchnorm
+from compress.lowering import batchnorm, onnx_integers
+from compress.lowering.constants import four_bit_weights
 from compress.lowering.nodes import constant, output_nodes
 from compress.lowering.quiet import quiet
 from compress.lowering.refusals import CONVERTER_ERRORS, refused
@@ -16,14 +17,16 @@ from compress.lowering.simplify import simplify
 from compress.model import Model, layer_name
 from compress.version import versions
 
+OPSET_OF_OTHER_INTEGERS = 21
+"""The first that quantizes to int16 and has int4."""
 CURE = "leave 'onnx' out of 'export', or replace the operator in the network"
 
 
 def convert(model: Model, opset: int) -> bytes:
     """The model as one ONNX file. ExportError naming the layer and operator that ONNX hasn't.
 
-    Batch axes are called "batch" where the model leaves them free. Integers stay stored as integers, read through
-    DequantizeLinear; halves through Cast.
+    Batch axes are called "batch" where the model leaves them free. Integers stay stored as integers (weights of 4 bits two a byte),
+    read through DequantizeLinear; halves through Cast. Integers of 16 or 4 bits make the opset 21 where an older one is asked for.
     """
     graph = model.copy_graph()
     simplify(graph)
@@ -38,7 +41,7 @@ def convert(model: Model, opset: int) -> bytes:
                 model.example,
                 dynamo=True,
                 dynamic_shapes=batch,
-                opset_version=opset,
+                opset_version=max(opset, OPSET_OF_OTHER_INTEGERS) if _has_other_integers(graph) else opset,
                 output_names=outputs,
                 optimize=not _has_halves(graph),  # would store the halves of small weights as float32 again
                 verbose=False,
@@ -56,6 +59,10 @@ def _has_halves(graph: fx.GraphModule) -> bool:
     return any(constant(graph, node).dtype == torch.float16 for node in graph.graph.nodes if node.op == "get_attr")
 
 
+def _has_other_integers(graph: fx.GraphModule) -> bool:
+    return bool(four_bit_weights(graph)) or any(torch.int16 in node.args for node in graph.graph.nodes)
+
+
 def _finish(file: Any, model: Model, graph: fx.GraphModule) -> bytes:
     """Names nodes after layers, leaves out the exporter's notes (source lines and paths of this machine), adds our own."""
     import onnx
@@ -67,6 +74,7 @@ def _finish(file: Any, model: Model, graph: fx.GraphModule) -> bytes:
         used[name] += 1
         node.name = name if used[name] == 1 else f"{name}/{used[name]}"
         node.ClearField("doc_string")
+    onnx_integers.pack_weights(file, four_bit_weights(graph))
     parts = file.graph
     for part in (file, parts, *parts.node, *parts.input, *parts.output, *parts.value_info, *parts.initializer):
         part.ClearField("metadata_props")

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from compress.lowering import litert
+from compress.lowering.constants import four_bit_weights
 from compress.lowering.nodes import constant, output_layers
 from compress.model import Model
 from targets.errors import ExportError
@@ -23,11 +24,13 @@ def to_bytes(model: Model, channels_last: bool) -> bytes:
 
 
 def _tidy(model: Model, content: bytes) -> bytes:
-    from compress.lowering import flatbuffer, flatten_order, halved_constants, tflite_names
+    from compress.lowering import flatbuffer, flatten_order, halved_constants, tflite_integers, tflite_names
 
     file = flatbuffer.read(content)
     file.description = "edgepress"
     flatten_order.reorder(file)
+    tflite_integers.widen_biases(file)
+    tflite_integers.pack_weights(file, [scales.numpy().tobytes() for scales in four_bit_weights(model.graph).values()])
     _refuse_without_kernel(file)
     inputs = [node.name for node in model.graph.graph.nodes if node.op == "placeholder"]
     tflite_names.rename(file, inputs, output_layers(model.graph), _weighted(model))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from targets.base import Array, Artifact
 from targets.base import Tensor as Description
 from targets.errors import UserError
-from targets.formats import tflite_options
+from targets.formats import nibbles, tflite_options
 from targets.formats.flatbuffer import MalformedError, Table, root
 
 MAXIMUM_RANK = 8
@@ -35,7 +35,7 @@ DTYPES = {
     "UINT64": "uint64",
     "BOOL": "bool",
 }
-"""Types that have a numpy dtype; the others keep the schema's name in lower case (`int4`, `string`) and raw bytes."""
+"""Types that have a numpy dtype; the others keep the schema's name in lower case (`int4`, `string`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,10 @@ class Quantization:
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A tensor of the graph. `data` is a read-only view of the file in the tensor's shape; None where it is computed."""
+    """A tensor of the graph. `data` holds its numbers, read-only and in its shape; None where it is computed.
+
+    Integers of 4 bits (`int4`) are unpacked to int8; of types that aren't numbers, and of sparse tensors, the bytes are given.
+    """
 
     index: int
     name: str
@@ -194,12 +197,21 @@ def _bytes(table: Table) -> NDArray[np.uint8] | None:
 
 
 def _typed(raw: NDArray[np.uint8], shape: tuple[int, ...], kind: str, label: str, sparse: bool) -> Array:
+    if kind == "INT4" and not sparse:
+        _require_bytes(raw, nibbles.packed_bytes(math.prod(shape)), shape, kind, label)
+        unpacked = nibbles.unpack(raw, shape)
+        unpacked.flags.writeable = False
+        return unpacked
     if kind not in DTYPES or sparse:
         return raw
     dtype = np.dtype(DTYPES[kind]).newbyteorder("<")
-    if len(raw) != math.prod(shape) * dtype.itemsize:
-        raise MalformedError(f"{label} has {len(raw)} bytes of data, its shape {list(shape)} of {dtype.name} needs another number")
+    _require_bytes(raw, math.prod(shape) * dtype.itemsize, shape, kind, label)
     return raw.view(dtype).reshape(shape)
+
+
+def _require_bytes(raw: NDArray[np.uint8], needed: int, shape: tuple[int, ...], kind: str, label: str) -> None:
+    if len(raw) != needed:
+        raise MalformedError(f"{label} has {len(raw)} bytes of data, its shape {list(shape)} of {kind.lower()} needs {needed}")
 
 
 def _quantization(table: Table | None, shape: tuple[int, ...], label: str) -> Quantization | None:
