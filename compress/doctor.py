@@ -17,8 +17,15 @@ PACKAGES = {
     "boards over serial lines": ("pyserial",),
     "Ethos-U estimates": ("ethos-u-vela",),
     "TFLM's arena beside ours": ("tflite-micro",),
+    "Neural Compressor as the engine of quantize": ("neural-compressor", "accelerate", "auto-round"),
 }
-EXTRAS = {"adb-shell": "phone", "pyserial": "serial", "ethos-u-vela": "ethos-u", "tflite-micro": "tflm"}
+EXTRAS = {
+    "adb-shell": "phone",
+    "pyserial": "serial",
+    "ethos-u-vela": "ethos-u",
+    "tflite-micro": "tflm",
+    **dict.fromkeys(("neural-compressor", "accelerate", "auto-round"), "neural-compressor"),
+}
 """The extra of edgepress that brings a package which not everybody needs."""
 
 

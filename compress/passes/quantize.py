@@ -1,6 +1,5 @@
 """Makes a network's numbers smaller: integers from end to end, or float16 weights."""
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -9,14 +8,18 @@ from torch import fx
 from compress.context import Context
 from compress.model import Model, Stage, Step, layer_name
 from compress.quantization import familiarity, ranges, static
+from compress.quantization.chosen import NOTHING
 from compress.quantization.halves import halve
-from compress.quantization.overrides import Override, granularities, resolve
+from compress.quantization.neural_compressor import engine
+from compress.quantization.neural_compressor.engine import Algorithm
+from compress.quantization.overrides import Override, granularities, resolve, summary
 from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
 from compress.quantization.schemes import INTEGERS
 from targets.errors import UserError, did_you_mean
 
 Scheme = Literal["int8", "int16x8", "w4a8", "float16"]
+Engine = Literal["edgepress", "neural-compressor"]
 SAMPLES_FOR_WARNING = 64
 
 
@@ -31,6 +34,8 @@ class Quantize:
     `weight_observer` that of a channel of weights; with `weight_granularity: tensor` all channels of a layer have one scale.
     `overrides` are rules in order, the last that fits a layer wins:
     `{match: "head\\..*", scheme: float}` for layer names, `{operator: softmax, scheme: float}` for operators, or both.
+    `engine: neural-compressor` lets Intel's tool choose by one of its algorithms: `static` and `smooth-quant` ranges and weights of
+    `int8`, `gptq`, `autoround` and `rtn` the weights of any scheme of integers; what it leaves open is chosen as without it.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -42,14 +47,20 @@ class Quantize:
     weight_observer: WeightObserver = "mse"
     weight_granularity: Granularity = "channel"
     overrides: tuple[Override, ...] = ()
+    engine: Engine = "edgepress"
+    algorithm: Algorithm | None = None
 
     def __post_init__(self) -> None:
         words = {"scheme": get_args(Scheme), "weight_observer": get_args(WeightObserver), "observer": ranges.OBSERVERS}
-        for name, possible in (words | {"weight_granularity": get_args(Granularity)}).items():
+        for name, possible in (words | {"engine": get_args(Engine), "weight_granularity": get_args(Granularity)}).items():
             if getattr(self, name) not in possible:
                 raise UserError(f"{name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
         if self.overrides and self.scheme not in INTEGERS:
             raise UserError(f"overrides choose between integers and float, so they need one of these schemes: {', '.join(INTEGERS)}")
+        if self.engine == "neural-compressor":
+            engine.check(self.algorithm, self.scheme)
+        elif self.algorithm is not None:
+            raise UserError(f"quantize: algorithm {self.algorithm} is one of engine neural-compressor's; set 'engine' too")
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The quantized network, whose graph computes what the exported integers will.
@@ -65,10 +76,14 @@ class Quantize:
 
     def _to_integers(self, model: Model, graph: fx.GraphModule, lines: list[str], context: Context) -> Model:
         schemes = resolve(graph.graph, self.overrides, self.scheme)
+        chosen, said = NOTHING, list[str]()
+        if self.algorithm is not None:
+            chosen, said = engine.decide(graph, schemes, self.algorithm, static.samples(model, context))
         seen = static.calibrate(model, graph, plan(graph.graph, schemes), context)
         calibration = context.data.calibration
-        lines += _summary(schemes)
+        lines += summary(schemes)
         lines.append(f"calibrated on {calibration.samples} samples, ranges by {self.observer}, weights by {self.weight_observer}")
+        lines += said
         first, _ = next(calibration.batches(SAMPLES_FOR_WARNING))
         if (unlike := familiarity.warning(model, static.tensors(first))) is not None:
             lines.append(unlike)
@@ -78,12 +93,5 @@ class Quantize:
         }
         by_name = {node.name: scheme for node, scheme in schemes.items()}
         finely = granularities(graph.graph, self.overrides, self.weight_granularity)
-        integers = static.to_integers(graph, by_name, seen, self.observer, self.weight_observer, finely)
+        integers = static.to_integers(graph, by_name, seen, self.observer, self.weight_observer, finely, chosen)
         return model.quantized(integers, graph, Step("quantize", asdict(self), tuple(lines), details))
-
-
-def _summary(schemes: dict[fx.Node, str]) -> list[str]:
-    counts = Counter(schemes.values())
-    lines = [f"{counts[scheme]} operators to {scheme}" for scheme in INTEGERS if counts[scheme]]
-    left = [layer_name(node) for node, scheme in schemes.items() if scheme == "float"]
-    return [*lines, f"left in float by overrides: {', '.join(left)}"] if left else lines

@@ -10,13 +10,14 @@ from torch import fx
 from compress.context import Context
 from compress.data.base import Inputs, Split
 from compress.lowering import batchnorm
-from compress.lowering.nodes import constant, drop_unused
+from compress.lowering.nodes import constant, drop_unused, set_constant
 from compress.lowering.simplify import simplify
 from compress.model import Model, refresh
 from compress.progress import Task
+from compress.quantization.chosen import NOTHING, Chosen
 from compress.quantization.conversion import convert
 from compress.quantization.observation import observe
-from compress.quantization.parameters import Granularity, WeightObserver, activation_parameters, weight_scales
+from compress.quantization.parameters import Granularity, WeightObserver, activation_parameters, from_range, weight_scales
 from compress.quantization.plan import Plan, plan
 from compress.quantization.ranges import Histogram
 from targets.errors import UserError
@@ -39,11 +40,15 @@ def calibrate(model: Model, graph: fx.GraphModule, wanted: Plan, context: Contex
 
     Raises UserError where there are no samples.
     """
-    calibration = context.data.calibration
-    if calibration.samples == 0:
-        raise UserError("quantize: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
+    calibration = _calibration(context)
     with context.progress.task("calibrating", calibration.samples) as task:
         return observe(graph, wanted.values, batches(calibration, BATCH if model.free_batch else 1, task))
+
+
+def _calibration(context: Context) -> Split:
+    if context.data.calibration.samples == 0:
+        raise UserError("quantize: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
+    return context.data.calibration
 
 
 def to_integers(  # noqa: PLR0913, PLR0917  what each argument decides is another thing
@@ -53,23 +58,38 @@ def to_integers(  # noqa: PLR0913, PLR0917  what each argument decides is anothe
     observer: str,
     weight_observer: WeightObserver,
     granularities: Mapping[str, Granularity] | None = None,
+    chosen: Chosen = NOTHING,
 ) -> fx.GraphModule:
     """A copy of a float graph whose operators (by the names of their nodes) have these schemes, with integers in it.
 
-    `granularities` are those of weights, by the same names; `channel` for a layer that isn't named.
+    `granularities` are those of weights, by the same names; `channel` for a layer that isn't named. The observers choose what
+    another engine hasn't `chosen`.
     """
     made = copy.deepcopy(graph)
     wanted = plan(made.graph, {node: schemes[node.name] for node in made.graph.nodes if node.name in schemes})
     activations = activation_parameters(wanted, seen, observer)
-    finely = granularities or {}
-    weights = {
-        layer.layer: weight_scales(
-            constant(made, layer.weight), layer.channel_axis, layer.bits, weight_observer, finely.get(layer.layer.name, "channel")
-        )
-        for layer in wanted.weighted
-    }
+    activations |= {group: from_range(*span, group.integers) for group in activations if (span := chosen.range_of(group)) is not None}
+    finely, weights = granularities or {}, {}
+    for layer in wanted.weighted:
+        given = chosen.weights.get(layer.layer.name)
+        if given is not None:
+            set_constant(made, str(layer.weight.target), given.values)
+        values = constant(made, layer.weight)
+        granularity = finely.get(layer.layer.name, "channel")
+        found = weight_scales(values, layer.channel_axis, layer.bits, weight_observer, granularity) if given is None else given.scales
+        weights[layer.layer] = found
     convert(made, wanted, activations, weights)
     return made
+
+
+def samples(model: Model, context: Context) -> list[tuple[torch.Tensor, ...]]:
+    """All calibration inputs at once, in batches, for engines that ask for them again and again.
+
+    Raises UserError where there are no samples.
+    """
+    calibration = _calibration(context)
+    with context.progress.task("reading", calibration.samples) as task:
+        return list(batches(calibration, BATCH if model.free_batch else 1, task))
 
 
 def batches(calibration: Split, size: int, task: Task) -> Iterator[tuple[torch.Tensor, ...]]:
