@@ -73,7 +73,8 @@ def _aims(graph: fx.GraphModule) -> dict[fx.Node, Aim]:
         norm = user if user is not None and operator(user) == "batch_norm" else None
         joined = _only_user(norm or node)
         others = [each for each in joined.all_input_nodes if each not in (norm or node,)] if joined is not None else []
-        if joined is None or operator(joined) != "add" or joined.kwargs or len(others) != 1 or order[others[0]] > place:
+        shortcut = len(others) == 1 and others[0].op != "get_attr" and order[others[0]] < place
+        if joined is None or operator(joined) != "add" or joined.kwargs or not shortcut:
             aims[node] = Aim(node, norm, None, None)
         else:
             aims[node] = Aim(node, norm, joined, others[0])

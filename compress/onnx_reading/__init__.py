@@ -1,0 +1,1 @@
+"""ONNX files as torch modules: one function for each operator, called in the file's order."""
