@@ -108,6 +108,26 @@ CASES = {
         VECTOR, lambda: Network(lambda x, norm, linear: linear(norm(x)), trained(nn.BatchNorm1d(12)), nn.Linear(12, 4)),
         ("MUL", "ADD", "FULLY_CONNECTED"),
     ),
+    "cat of softmax": Case(
+        VECTOR, lambda: Network(lambda x, linear: torch.cat([F.softmax(linear(x), 1), x], 1), nn.Linear(12, 12)),
+        ("FULLY_CONNECTED", "SOFTMAX", "QUANTIZE", "CONCATENATION"),
+    ),
+    "conv transpose": Case(IMAGE, lambda: Network(lambda x, conv: conv(x), nn.ConvTranspose2d(4, 6, 2, stride=2)), ("TRANSPOSE_CONV",)),
+    "conv transpose padded": Case(
+        IMAGE, lambda: Network(lambda x, conv: conv(x), nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1, bias=False)), ("TRANSPOSE_CONV",)
+    ),
+    "prelu": Case(
+        IMAGE, lambda: Network(lambda x, conv, prelu: prelu(conv(x)), nn.Conv2d(4, 4, 1), nn.PReLU(4)), ("CONV_2D", "PRELU")
+    ),
+    "prelu of vectors": Case(
+        VECTOR, lambda: Network(lambda x, linear, prelu: prelu(linear(x)), nn.Linear(12, 4), nn.PReLU(4)), ("FULLY_CONNECTED", "PRELU")
+    ),
+    "pixel shuffle": image(lambda y, _: F.pixel_shuffle(F.relu(y), 2), "DEPTH_TO_SPACE", channels=8),
+    "pixel shuffle of one channel": image(lambda y, x: F.pixel_shuffle(y + x, 2), "ADD", "DEPTH_TO_SPACE"),
+    "pixel shuffle of a sum": Case(
+        (8, 4, 4), lambda: Network(lambda x, conv: conv(F.pixel_shuffle(x + x, 2)), nn.Conv2d(2, 2, 1)),
+        ("ADD", "GATHER", "DEPTH_TO_SPACE", "CONV_2D"),
+    ),
     "dropout": image(lambda y, _: F.dropout(y, training=False)),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from targets.formats import tflite as tflite_format
 QUICK = {
     *("conv2d padded as TensorFlow does", "flatten and linear", "add and relu", "cat", "mean", "softmax"),
     *("relu that others read past", "batch norm first", "average pool", "hardsigmoid"),
+    *("conv transpose", "prelu", "pixel shuffle", "pixel shuffle of a sum", "cat of softmax"),
 }
 EVERY = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
 ARITHMETIC = {"float32", "float16", "float64"}

@@ -48,11 +48,57 @@ def write(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+def operator_kind(model: Any, operator: Any) -> int:
+    """The schema's `BuiltinOperator` of an operator."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+
 def operator_names(model: Any) -> list[str]:
     """The schema's name of each operator of the main graph, in order."""
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-    return [names.get(codes[operator.opcodeIndex], "CUSTOM") for operator in model.subgraphs[0].operators]
+    return [names.get(operator_kind(model, operator), "CUSTOM") for operator in model.subgraphs[0].operators]
+
+
+def operator_code(model: Any, kind: int, version: int = 1) -> int:
+    """The index of a builtin operator among the file's operator codes, where it is put if it isn't there."""
+    for index, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == kind and code.version == version:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, min(kind, 127), version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def drop_unused(model: Any) -> None:
+    """Takes out, in place, what no output of the main graph depends on: operators, their codes, tensors and the content of buffers."""
+    graph = model.subgraphs[0]
+    needed = set(graph.outputs)
+    kept = []
+    for operator in reversed(graph.operators):
+        if needed.intersection(operator.outputs):
+            needed.update(operator.inputs)
+            kept.append(operator)
+    graph.operators = kept[::-1]
+    named = {index for entry in model.signatureDefs or [] for part in (*entry.inputs, *entry.outputs) for index in [part.tensorIndex]}
+    tensors = sorted((needed | named | set(graph.inputs) | {index for operator in kept for index in operator.outputs}) - {-1})
+    moved = {-1: -1} | {old: new for new, old in enumerate(tensors)}
+    graph.tensors = [graph.tensors[index] for index in tensors]
+    for part in (graph, *graph.operators):
+        part.inputs, part.outputs = [moved[index] for index in part.inputs], [moved[index] for index in part.outputs]
+    for entry in model.signatureDefs or []:
+        for part in (*entry.inputs, *entry.outputs):
+            part.tensorIndex = moved[part.tensorIndex]
+    codes = sorted({operator.opcodeIndex for each in model.subgraphs for operator in each.operators})
+    model.operatorCodes = [model.operatorCodes[index] for index in codes]
+    for each in model.subgraphs:
+        for operator in each.operators:
+            operator.opcodeIndex = codes.index(operator.opcodeIndex)
+    read = {tensor.buffer for each in model.subgraphs for tensor in each.tensors} | {entry.buffer for entry in model.metadata or []}
+    for index, buffer in enumerate(model.buffers):
+        if index not in read:
+            buffer.data = None
 
 
 def text(name: Any) -> str:

@@ -24,10 +24,11 @@ def to_bytes(model: Model, channels_last: bool) -> bytes:
 
 
 def _tidy(model: Model, content: bytes) -> bytes:
-    from compress.lowering import flatbuffer, flatten_order, halved_constants, tflite_integers, tflite_names
+    from compress.lowering import flatbuffer, flatten_order, halved_constants, tflite_integers, tflite_names, tflite_operators
 
     file = flatbuffer.read(content)
     file.description = "edgepress"
+    tflite_operators.write_builtins(file)
     flatten_order.reorder(file)
     tflite_integers.widen_biases(file)
     tflite_integers.pack_weights(file, [scales.numpy().tobytes() for scales in four_bit_weights(model.graph).values()])

@@ -35,10 +35,12 @@ class Rule:
 RULES: dict[str, Rule] = {
     "conv1d": Rule("weighted", channel_axis=0, fuses=True),
     "conv2d": Rule("weighted", channel_axis=0, fuses=True),
+    "conv_transpose2d": Rule("weighted", channel_axis=1),
     "linear": Rule("weighted", channel_axis=0, fuses=True),
     "add": Rule("free", fuses=True),
     "sub": Rule("free", fuses=True),
     "mul": Rule("free", fuses=True),
+    "prelu": Rule("free"),
     "mean": Rule("free"),
     "sum": Rule("free"),
     "matmul": Rule("free"),

@@ -1,0 +1,110 @@
+"""Makes TFLite's own operators of the custom calls that `own_operators` were carried through the converter as."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from compress.lowering.flatbuffer import drop_unused, operator_code, operator_kind, text
+from compress.lowering.own_operators import NAMESPACE
+from targets.errors import ExportError
+
+BIAS_SINCE = 3
+"""The first version of TRANSPOSE_CONV that adds a bias."""
+Builtin, Options = schema.BuiltinOperator, schema.BuiltinOptions
+
+
+def write_builtins(file: Any) -> None:
+    """Replaces, in place, each of our custom calls, and the float conversions around it, by an operator on integers."""
+    graph = file.subgraphs[0]
+    sources = {
+        operator.outputs[0]: operator.inputs[0] for operator in graph.operators if operator_kind(file, operator) == Builtin.DEQUANTIZE
+    }
+    written: dict[int, list[Any]] = {}
+    for operator in graph.operators:
+        if operator_kind(file, operator) != Builtin.STABLEHLO_CUSTOM_CALL:
+            continue
+        name = text(operator.builtinOptions2.callTargetName).removeprefix(f"{NAMESPACE}.")
+        options = json.loads(text(operator.builtinOptions2.backendConfig))
+        inputs = [sources.get(index, index) for index in operator.inputs]
+        readers = [reader for reader in graph.operators if operator.outputs[0] in reader.inputs]
+        if any(operator_kind(file, reader) != Builtin.QUANTIZE for reader in readers):
+            raise ExportError(f"operator '{name}': the converter left it without integers; leave 'tflite' out of 'export', and report it")
+        written[id(operator)] = [WRITERS[name](file, inputs, reader.outputs, options) for reader in readers]
+        written |= {id(reader): [] for reader in readers}
+    graph.operators = [made for operator in graph.operators for made in written.get(id(operator), [operator])]
+    drop_unused(file)
+
+
+def _operator(code: int, inputs: Sequence[int], outputs: Sequence[int], options: Any = None) -> Any:
+    made = schema.OperatorT()
+    made.opcodeIndex, made.inputs, made.outputs = code, list(inputs), list(outputs)
+    if options is not None:
+        made.builtinOptionsType = getattr(Options, type(options).__name__.removesuffix("T"))
+        made.builtinOptions = options
+    return made
+
+
+def _requantize(file: Any, inputs: Sequence[int], outputs: Sequence[int], _: Sequence[Any]) -> Any:
+    return _operator(operator_code(file, Builtin.QUANTIZE), inputs, outputs, schema.QuantizeOptionsT())
+
+
+def _prelu(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Sequence[Any]) -> Any:
+    _quantize(file, inputs[1], given[:1], given[1])
+    return _operator(operator_code(file, Builtin.PRELU), inputs, outputs)
+
+
+def _take_channels(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Sequence[Any]) -> Any:
+    options = schema.GatherOptionsT()
+    options.axis = 3
+    return _operator(operator_code(file, Builtin.GATHER), [*inputs, _numbers(file, given[0])], outputs, options)
+
+
+def _depth_to_space(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Sequence[Any]) -> Any:
+    options = schema.DepthToSpaceOptionsT()
+    options.blockSize = given[0]
+    return _operator(operator_code(file, Builtin.DEPTH_TO_SPACE), inputs, outputs, options)
+
+
+def _transpose_conv(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Sequence[Any]) -> Any:
+    """Padding is zero or what TFLite makes of SAME, as `transposed_convolution` sees to."""
+    image, weight, bias = inputs
+    scales, (vertical, horizontal), padding, _ = given
+    options = schema.TransposeConvOptionsT()
+    options.strideH, options.strideW = vertical, horizontal
+    options.padding = schema.Padding.SAME if any(padding) else schema.Padding.VALID
+    tensors = file.subgraphs[0].tensors
+    _quantize(file, weight, scales)
+    _quantize(file, bias, np.float32(tensors[image].quantization.scale[0]) * np.asarray(scales, np.float32))
+    shape = _numbers(file, tensors[outputs[0]].shape)
+    return _operator(operator_code(file, Builtin.TRANSPOSE_CONV, BIAS_SINCE), [shape, weight, image, bias], outputs, options)
+
+
+def _quantize(file: Any, index: int, scales: Any, zero_point: int = 0) -> None:
+    """Tells what a tensor's integers stand for; several scales are one for each index of the first axis."""
+    quantization = file.subgraphs[0].tensors[index].quantization = schema.QuantizationParametersT()
+    quantization.scale, quantization.quantizedDimension = np.asarray(scales, np.float32), 0
+    quantization.zeroPoint = np.full(len(scales), zero_point, np.int64)
+
+
+def _numbers(file: Any, numbers: Sequence[int]) -> int:
+    """The index of a new int32 constant."""
+    buffer, tensor = schema.BufferT(), schema.TensorT()
+    buffer.data = np.frombuffer(np.array(numbers, np.int32).tobytes(), np.uint8)
+    file.buffers.append(buffer)
+    tensor.shape, tensor.type, tensor.buffer, tensor.name = [len(numbers)], schema.TensorType.INT32, len(file.buffers) - 1, "numbers"
+    tensor.hasRank = True
+    file.subgraphs[0].tensors.append(tensor)
+    return len(file.subgraphs[0].tensors) - 1
+
+
+WRITERS: dict[str, Callable[[Any, Sequence[int], Sequence[int], Sequence[Any]], Any]] = {
+    "requantize": _requantize,
+    "prelu": _prelu,
+    "take_channels": _take_channels,
+    "depth_to_space": _depth_to_space,
+    "transpose_conv": _transpose_conv,
+}
+"""From a file, inputs, outputs and options to TFLite's operator."""
