@@ -35,6 +35,12 @@ def argument(node: fx.Node, name: str) -> object:
     return None
 
 
+def operand(node: fx.Node, name: str) -> fx.Node | None:
+    """The node that an operator has for an argument; None where it has no such argument, or a plain value for it."""
+    found = argument(node, name)
+    return found if isinstance(found, fx.Node) else None
+
+
 def is_constant(node: object) -> bool:
     """Whether a node reads a parameter or buffer."""
     return isinstance(node, fx.Node) and node.op == "get_attr"
@@ -52,14 +58,17 @@ def constant(graph: fx.GraphModule, node: object) -> torch.Tensor:
 
 
 def set_constant(graph: fx.GraphModule, name: str, value: torch.Tensor) -> None:
-    """Stores a buffer under a dotted name, in place of what had the name; missing modules on the way are made."""
+    """Stores a parameter or buffer under a dotted name, in place of what had the name; missing modules on the way are made."""
     owner, _, leaf = name.rpartition(".")
     if owner:
         graph.add_submodule(owner, graph.get_submodule(owner) if _has_module(graph, owner) else torch.nn.Module())
     module = graph.get_submodule(owner)
     if hasattr(module, leaf):
         delattr(module, leaf)
-    module.register_buffer(leaf, value)
+    if isinstance(value, torch.nn.Parameter):
+        module.register_parameter(leaf, value)
+    else:
+        module.register_buffer(leaf, value)
 
 
 def add_constant(graph: fx.GraphModule, name: str, value: torch.Tensor) -> fx.Node:

@@ -25,7 +25,7 @@ def convert(graph: fx.GraphModule, plan: Plan, activations: Mapping[Group, Affin
     dequantize node of its own, as converters like it.
     """
     conversion = _Conversion(graph, plan, activations)
-    edges = [(value, node) for node in graph.graph.nodes for value in node.all_input_nodes if is_float(value)]
+    edges = float_edges(graph.graph)
     for layer in plan.weighted:
         conversion.weigh(layer, weights[layer.layer])
     for value, reader in edges:
@@ -35,10 +35,14 @@ def convert(graph: fx.GraphModule, plan: Plan, activations: Mapping[Group, Affin
     graph.recompile()
 
 
+def float_edges(graph: fx.Graph) -> list[tuple[fx.Node, fx.Node]]:
+    """Each value of real numbers with each of its readers, in the readers' order."""
+    return [(value, node) for node in graph.nodes for value in node.all_input_nodes if is_float(value)]
+
+
 class _Conversion:
     def __init__(self, graph: fx.GraphModule, plan: Plan, activations: Mapping[Group, Affine]) -> None:
-        self.graph, self.activations = graph, activations
-        self.groups = {place: group for group in plan.groups for place in group.places}
+        self.graph, self.plan, self.activations = graph, plan, activations
         self.made: dict[tuple[fx.Node, Group], fx.Node] = {}
         constants = [node for node in graph.graph.nodes if is_constant(node) and is_float(node)]
         self.floats = {str(node.target): constant(graph, node) for node in constants}
@@ -46,15 +50,14 @@ class _Conversion:
         self.versions: Counter[str] = Counter()
         replaced = {(node, layer.layer) for layer in plan.weighted for node in (layer.weight, layer.bias)}
         for node in constants:
-            if any((node, user) not in replaced and (node, user) not in self.groups for user in node.users):
+            if any((node, user) not in replaced and (node, user) not in plan.by_place for user in node.users):
                 self.versions[str(node.target)] = 1  # somebody still reads the real numbers under this name
 
     def connect(self, value: fx.Node, reader: fx.Node) -> None:
         """Puts integers between a value and one reader: those it is made as, then those of the reader's own scale where that is another."""
-        made, wanted = self.groups.get(value), self.groups.get((value, reader))
         real = value
         with self.graph.graph.inserting_before(reader):
-            for group in dict.fromkeys(found for found in (made, wanted) if found is not None):
+            for group in self.plan.groups_between(value, reader):
                 real = self._pair(value, real, group)
         if real is not value:
             reader.replace_input_with(value, real)

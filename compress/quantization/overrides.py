@@ -1,7 +1,8 @@
 """Which layers compute with integers: the pass's scheme, changed by an ordered list of rules."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -79,6 +80,14 @@ def resolve(graph: fx.Graph, overrides: Sequence[Override], scheme: str = "int8"
             )
     follow(schemes, named)
     return schemes
+
+
+def summary(schemes: Mapping[fx.Node, str]) -> list[str]:
+    """Lines for people: how many operators have each scheme, and the names of the layers left in float."""
+    counts = Counter(schemes.values())
+    lines = [f"{counts[scheme]} operators to {scheme}" for scheme in INTEGERS if counts[scheme]]
+    left = [layer_name(node) for node, scheme in schemes.items() if scheme == "float"]
+    return [*lines, f"left in float by overrides: {', '.join(left)}"] if left else lines
 
 
 def granularities(graph: fx.Graph, overrides: Sequence[Override], granularity: Granularity = "channel") -> dict[str, Granularity]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import fx
 
@@ -48,6 +49,16 @@ class Plan:
     def values(self) -> list[fx.Node]:
         """The nodes whose ranges must be known."""
         return list(dict.fromkeys(value for group in self.groups if group.fixed is None for value in group.values))
+
+    @cached_property
+    def by_place(self) -> dict[Place, Group]:
+        """The group of each place."""
+        return {place: group for group in self.groups for place in group.places}
+
+    def groups_between(self, value: fx.Node, reader: fx.Node) -> list[Group]:
+        """The scales that round a value on its way to a reader: that it is made with, then the reader's own where that is another."""
+        found = (self.by_place.get(value), self.by_place.get((value, reader)))
+        return list(dict.fromkeys(group for group in found if group is not None))
 
 
 def plan(graph: fx.Graph, schemes: Mapping[fx.Node, str]) -> Plan:
