@@ -26,12 +26,13 @@ Loss = Callable[[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]], torch.Te
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train; `finetune` and `distill` take these under the same names.
+    """How to train; `finetune`, `distill` and `qat` take these under the same names.
 
     The learning rate rises over the first `warmup` share of all steps and then falls to 0 along a cosine (Loshchilov and
     Hutter 2017, without restarts). `held_out` is the share of the training part that chooses the best epoch and is not
     trained on; 0 takes the last epoch. `keep_zeros` holds weights that are exactly 0 at 0, so that a pruned network stays
-    pruned. UserError at construction for values that can't work.
+    pruned. In the last share `freeze_batchnorm` of all steps BatchNorms use and keep the statistics that they have.
+    UserError at construction for values that can't work.
     """
 
     epochs: int = 10
@@ -45,6 +46,7 @@ class TrainingOptions:
     clip_norm: float = 1.0
     held_out: float = 0.1
     keep_zeros: bool = True
+    freeze_batchnorm: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -56,6 +58,8 @@ class TrainingOptions:
         for name in ("momentum", "warmup", "label_smoothing", "held_out"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must be a share from 0 to below 1, not {getattr(self, name)}")
+        if not 0 <= self.freeze_batchnorm <= 1:
+            raise UserError(f"freeze_batchnorm must be a share from 0 to 1, not {self.freeze_batchnorm}")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise UserError(f"weight_decay must be 0 or more, not {self.weight_decay}")
         if self.optimizer not in ("adamw", "sgd"):
@@ -130,12 +134,13 @@ class _Loop:
         self.options, self.loss, self.metric, self.seed = options, loss, context.metric, context.seed
         self.network = on_device(model.copy_graph(), self.fabric.device)
         self.sample_by_sample = not model.free_batch
-        trained = fx.GraphModule(self.network, _training_mode(self.network.graph, batch_statistics=model.free_batch))
-        self.weights = [weight for weight in trained.parameters() if weight.requires_grad]
+        self.batch_statistics = model.free_batch
+        self.graph = fx.GraphModule(self.network, _training_mode(self.network.graph, self.batch_statistics))
+        self.weights = [weight for weight in self.graph.parameters() if weight.requires_grad]
         if not self.weights:
             raise UserError(f"{model.name} has no weight that can be trained")
         self.masks = [(weight, weight != 0) for weight in self.weights if options.keep_zeros and _sparse(weight)]
-        self.trained, self.optimizer = self.fabric.setup(trained, _optimizer(self.weights, options), move_to_device=False)
+        self.trained, self.optimizer = self.fabric.setup(self.graph, _optimizer(self.weights, options), move_to_device=False)
         self.losses: list[float] = []
         self.scores: list[float | None] = []
         self.best: dict[str, torch.Tensor] = {}
@@ -149,6 +154,7 @@ class _Loop:
             if len(labels) == 1 and not self.sample_by_sample:
                 continue  # a batch of one has no batch statistics
             progress = (epoch * steps + step + 0.5) / (steps * self.options.epochs)
+            self._freeze(progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.options.learning_rate * _rate(progress, self.options.warmup)
             value = self._step(self._tensors(inputs), torch.from_numpy(labels).to(self.fabric.device))
@@ -158,6 +164,13 @@ class _Loop:
             total += value * len(labels)
             report(value)
         return total / training.samples
+
+    def _freeze(self, progress: float) -> None:
+        """Late in the training, BatchNorms keep the statistics that they have."""
+        if self.batch_statistics and progress > 1 - self.options.freeze_batchnorm:
+            self.batch_statistics = False
+            set_training(self.graph.graph, training=False, flags=(STATISTICS,))
+            self.graph.recompile()
 
     def _step(self, inputs: tuple[torch.Tensor, ...], labels: torch.Tensor) -> float:
         """One update, from gradients gathered sample by sample where the network's batch is fixed to 1."""

@@ -12,8 +12,14 @@ STATISTICS = "training"
 
 
 def set_training(graph: fx.Graph, *, training: bool, flags: Collection[str] = (DROPOUT, STATISTICS)) -> None:
-    """Sets the mode of every operator that has one of the flags, in place; a module that runs the graph is recompiled by its owner."""
+    """Sets the mode of every operator that has one of the flags, in place; a module that runs the graph is recompiled by its owner.
+
+    Our own operators have their flags as keywords.
+    """
     for node in graph.nodes:
+        for name in flags:
+            if name in node.kwargs:
+                node.update_kwarg(name, training)
         declared = schema(node)
         for position, argument in enumerate(declared.arguments if declared else ()):
             if argument.name in flags and position < len(node.args):

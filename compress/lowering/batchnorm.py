@@ -34,17 +34,40 @@ def fold(graph: fx.GraphModule) -> list[str]:
     return [node.name for node in nodes]
 
 
-def _scale_and_shift(graph: fx.GraphModule, node: fx.Node) -> tuple[torch.Tensor, torch.Tensor]:
-    mean, variance = (constant(graph, argument(node, name)).double() for name in ("running_mean", "running_var"))
-    weight, bias = (argument(node, name) for name in ("weight", "bias"))
-    epsilon = argument(node, "eps")
-    scale = torch.rsqrt(variance + (epsilon if isinstance(epsilon, float) else 0.0))
+def pairs(graph: fx.GraphModule) -> list[tuple[fx.Node, fx.Node]]:
+    """The layers that `fold` gives one BatchNorm each, and these. A layer followed by several isn't among them."""
+    norms = [node for node in graph.graph.nodes if operator_name(node) == "batch_norm"]
+    single = [node for node in norms if not any(user in norms for user in node.users)]
+    return [(node.args[0], node) for node in single if _folds_into(node.args[0], node)]
+
+
+def scale_and_shift(
+    mean: torch.Tensor, variance: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a BatchNorm multiplies each channel by and then adds, float64 [channels]."""
+    scale = torch.rsqrt(variance.double() + epsilon)
     if weight is not None:
-        scale = scale * constant(graph, weight).double()
-    shift = -mean * scale
+        scale = scale * weight.double()
+    shift = -mean.double() * scale
+    return scale, shift if bias is None else shift + bias.double()
+
+
+def folded(
+    weight: torch.Tensor, bias: torch.Tensor | None, axis: int, scale: torch.Tensor, shift: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A layer's weight and bias, float32, such that it does what a BatchNorm did after it. `axis` counts the weight's output channels."""
+    by_channel = [1] * weight.dim()
+    by_channel[axis] = -1
     if bias is not None:
-        shift = shift + constant(graph, bias).double()
-    return scale, shift
+        shift = shift + bias.double() * scale
+    return (weight.double() * scale.reshape(by_channel)).float(), shift.float()
+
+
+def _scale_and_shift(graph: fx.GraphModule, node: fx.Node) -> tuple[torch.Tensor, torch.Tensor]:
+    mean, variance = (constant(graph, argument(node, name)) for name in ("running_mean", "running_var"))
+    weight, bias = (None if value is None else constant(graph, value) for value in (argument(node, "weight"), argument(node, "bias")))
+    epsilon = argument(node, "eps")
+    return scale_and_shift(mean, variance, weight, bias, epsilon if isinstance(epsilon, float) else 0.0)
 
 
 def _folds_into(layer: object, norm: fx.Node) -> bool:
@@ -62,16 +85,13 @@ def _readers(graph: fx.Graph, value: object) -> list[fx.Node]:
 
 def _fold_into(graph: fx.GraphModule, layer: fx.Node, scale: torch.Tensor, shift: torch.Tensor) -> None:
     weight_node, bias_node = layer.args[1], argument(layer, "bias")
-    weight = constant(graph, weight_node).double()
-    if bias_node is not None:
-        shift = shift + constant(graph, bias_node).double() * scale
-    by_channel = [1] * weight.dim()
-    by_channel[CHANNEL_AXIS[operator_name(layer)]] = -1
+    given = None if bias_node is None else constant(graph, bias_node)
+    weight, shift = folded(constant(graph, weight_node), given, CHANNEL_AXIS[operator_name(layer)], scale, shift)
     name = str(getattr(weight_node, "target", ""))
-    set_constant(graph, name, (weight * scale.reshape(by_channel)).float())
+    set_constant(graph, name, weight)
     bias_name = str(bias_node.target) if isinstance(bias_node, fx.Node) else f"{name.rpartition('.')[0] or layer.name}.bias"
     with graph.graph.inserting_before(layer):
-        bias = add_constant(graph, bias_name, shift.float())
+        bias = add_constant(graph, bias_name, shift)
     layer.args = (layer.args[0], weight_node, bias, *layer.args[3:])
     layer.kwargs = {key: value for key, value in layer.kwargs.items() if key not in ("weight", "bias")}
 
