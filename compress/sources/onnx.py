@@ -7,9 +7,9 @@ import torch
 
 from compress.lowering.nodes import is_constant, operator_name
 from compress.model import Model, capture, refresh
-from compress.onnx_reading.file import network
-from compress.onnx_reading.folding import fold
-from compress.onnx_reading.tidy import cancel, join_biases
+from compress.reading.folding import fold
+from compress.reading.onnx.file import network
+from compress.reading.tidy import cancel, join_biases
 from compress.sources.base import SourceOptions
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from compress.onnx_reading.values import Call, Sizes, Value, tensor
+from compress.reading.onnx.values import Call, Sizes, Value, tensor
 
 
 def shape(call: Call, value: Value) -> Sizes:

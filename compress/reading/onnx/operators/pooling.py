@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from compress.onnx_reading.padding import amounts, symmetric
-from compress.onnx_reading.values import Call, Value, tensor
+from compress.reading.onnx.padding import amounts, symmetric
+from compress.reading.onnx.values import Call, Value, tensor
 
 MAXIMA: dict[int, Callable[..., torch.Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 MEANS: dict[int, Callable[..., torch.Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}

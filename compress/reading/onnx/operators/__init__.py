@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from compress.onnx_reading.operators import activation, arithmetic, layers, pooling, quantized, recurrent, shape
+from compress.reading.onnx.operators import activation, arithmetic, layers, pooling, quantized, recurrent, shape
 
 OPERATORS: dict[str, Callable[..., Any]] = (
     activation.OPERATORS

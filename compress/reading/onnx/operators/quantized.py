@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.ao.quantization.fx._decomposed  # registers the operators
 
-from compress.onnx_reading.values import Call, Value, tensor
+from compress.reading.onnx.values import Call, Value, tensor
 
 decomposed: Any = torch.ops.quantized_decomposed
 KINDS = {

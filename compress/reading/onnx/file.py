@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from compress.onnx_reading import graph
-from compress.onnx_reading.layout import Shape, fits
-from compress.onnx_reading.network import OnnxNetwork
+from compress.reading.layout import Shape, fits
+from compress.reading.onnx import graph
+from compress.reading.onnx.network import OnnxNetwork
 from targets import formats
 from targets.errors import UserError
 from targets.registry import first_line

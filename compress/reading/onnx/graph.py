@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from compress.onnx_reading.operators import OPERATORS
-from compress.onnx_reading.values import Call, Sizes
+from compress.reading.onnx.operators import OPERATORS
+from compress.reading.onnx.values import Call, Sizes
 from targets.errors import UserError
 
 CONTROL = ("Scan", "If")

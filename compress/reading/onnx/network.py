@@ -1,18 +1,17 @@
 """The graph of a file as a torch module: its initializers are parameters, its operators run in the file's order."""
 
-import inspect
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from compress.onnx_reading.graph import Graph, Step
-from compress.onnx_reading.layout import Shape, arrange
-from compress.onnx_reading.operators import OPERATORS
-from compress.onnx_reading.values import Call, Value, tensor
+from compress.reading.layout import Shape, arrange
+from compress.reading.modules import Names, Operator, store, stored, with_arguments
+from compress.reading.onnx.graph import Graph, Step
+from compress.reading.onnx.operators import OPERATORS
+from compress.reading.onnx.values import Call, Value, tensor
 
 STATISTICS = {"BatchNormalization": (3, 4)}
 """Inputs that are no parameters: training updates them in another way."""
@@ -38,19 +37,17 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.main, self.shapes = graph, shapes
         self.modules_of: dict[int, str] = {}
-        used: Counter[str] = Counter()
+        names = Names()
         for step in graph.steps:
-            label = _label(step.call)
-            used[label] += 1
-            name = label if used[label] == 1 else f"{label}_{used[label]}"
+            name = names.unique(step.call.name, step.call.operator)
             self.modules_of[id(step)] = name
-            self.add_module(name, _Operator(step.call))
+            self.add_module(name, Operator(partial(_run, step.call)))
         self.places = dict(self._stored(graph))
-        self.forward = _named(self._forward, graph.inputs)
+        self.forward = with_arguments(self._forward, graph.inputs)
 
     def _forward(self, *inputs: torch.Tensor) -> Any:
         values: dict[str, Value] = {name: array for name, array in self.main.constants.items() if name not in self.places}
-        values |= {name: _get(self, place) for name, place in self.places.items()}
+        values |= {name: stored(self, place) for name, place in self.places.items()}
         given = zip(self.main.inputs, inputs, self.shapes, strict=True)
         values |= {name: arrange(value, shape) for name, value, shape in given}
         outputs = [tensor(value) for value in self._run(self.main, values)]
@@ -72,7 +69,7 @@ class OnnxNetwork(nn.Module):
 
     def _call(self, step: Step, given: list[Value | None]) -> list[Value]:
         name = self.modules_of.get(id(step))
-        made = OPERATORS[step.call.operator](step.call, *given) if name is None else self.get_submodule(name)(*given)
+        made = _run(step.call, *given) if name is None else self.get_submodule(name)(*given)
         return made if isinstance(made, list) else [made]
 
     def _scan(self, call: Call, given: list[Value | None], values: dict[str, Value]) -> list[Value]:
@@ -117,62 +114,15 @@ class OnnxNetwork(nn.Module):
                 owner = self.modules_of[id(reading[0][0])]
             place = f"{owner}.{leaf}" if owner else leaf
             statistic = any(position in STATISTICS.get(step.call.operator, ()) for step, position in reading)
-            _store(self, place, torch.from_numpy(array.copy()), trained=array.dtype.kind == "f" and not statistic)
+            store(self, place, torch.from_numpy(array.copy()), trained=array.dtype.kind == "f" and not statistic)
             yield name, place
 
 
-class _Operator(nn.Module):
-    """One operator of the file; a module so that what it computes carries its name."""
-
-    def __init__(self, call: Call) -> None:
-        super().__init__()
-        self.call = call
-
-    def forward(self, *given: Value | None) -> Any:
-        """Runs it."""
-        return OPERATORS[self.call.operator](self.call, *given)
-
-
-def _label(call: Call) -> str:
-    """A module's name: the last of those that a converter has joined, without dots.
-
-    >>> _label(Call("model/relu;model/conv2d/Conv2D", "Conv"))
-    'model/conv2d/Conv2D'
-    """
-    return call.name.rpartition(";")[2].strip("/").replace(".", "_") or call.operator
-
-
-def _named(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
-    def forward(*inputs: torch.Tensor) -> Any:
-        """The file's outputs for its inputs."""
-        return function(*inputs)
-
-    cleaned = [re.sub(r"\W", "_", name) for name in names]
-    usable = [name if name.isidentifier() and cleaned.count(name) == 1 else f"input_{number}" for number, name in enumerate(cleaned)]
-    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in usable]
-    vars(forward)["__signature__"] = inspect.Signature(parameters)
-    return forward
+def _run(call: Call, *given: Value | None) -> Any:
+    return OPERATORS[call.operator](call, *given)
 
 
 def _known(value: Value | None) -> Value:
     if value is None:
         raise ValueError("an input is missing")
     return value
-
-
-def _get(module: nn.Module, place: str) -> torch.Tensor:
-    owner, _, leaf = place.rpartition(".")
-    found: torch.Tensor = getattr(module.get_submodule(owner), leaf)
-    return found
-
-
-def _store(module: nn.Module, place: str, value: torch.Tensor, *, trained: bool) -> None:
-    *owners, leaf = place.split(".")
-    for name in owners:
-        if name not in module._modules:  # noqa: SLF001  named_children skips what is there twice
-            module.add_module(name, nn.Module())
-        module = module.get_submodule(name)
-    if trained:
-        module.register_parameter(leaf, nn.Parameter(value))
-    else:
-        module.register_buffer(leaf, value)

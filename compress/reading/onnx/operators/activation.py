@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from compress.onnx_reading.values import Call, Value, tensor
+from compress.reading.onnx.values import Call, Value, tensor
 
 
 def prelu(_: Call, value: Value, slope: Value) -> torch.Tensor:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from compress.onnx_reading.padding import amounts, symmetric
-from compress.onnx_reading.values import Call, Value, tensor
+from compress.reading.onnx.padding import amounts, symmetric
+from compress.reading.onnx.values import Call, Value, tensor
 
 CONVOLUTIONS: dict[int, Callable[..., torch.Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED: dict[int, Callable[..., torch.Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}

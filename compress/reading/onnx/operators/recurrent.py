@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from compress.onnx_reading.values import Call, Value, tensor
+from compress.reading.onnx.values import Call, Value, tensor
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 DEFAULT = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}

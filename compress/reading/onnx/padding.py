@@ -2,7 +2,7 @@
 
 import torch
 
-from compress.onnx_reading.values import Call
+from compress.reading.onnx.values import Call
 
 Pads = list[tuple[int, int]]
 """Before and after, for each spatial axis."""

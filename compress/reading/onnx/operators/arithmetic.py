@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from compress.onnx_reading.values import Call, Value, tensor
+from compress.reading.onnx.values import Call, Value, tensor
 
 
 def _both(tensors: Callable[..., Any], sizes: Callable[..., Any]) -> Callable[..., Value]:

@@ -1,1 +1,0 @@
-"""ONNX files as torch modules: one function for each operator, called in the file's order."""

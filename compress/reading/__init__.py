@@ -1,0 +1,1 @@
+"""Files of other formats as torch modules: one function for each operator, called in the file's order."""

@@ -1,0 +1,1 @@
+"""ONNX (https://onnx.ai/onnx/operators): operator sets 7 and newer."""
