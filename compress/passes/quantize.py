@@ -15,6 +15,7 @@ from compress.quantization.neural_compressor.engine import Algorithm
 from compress.quantization.overrides import Override, granularities, resolve, summary
 from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
+from compress.quantization.rounding import ROUNDINGS, WeightRounding
 from compress.quantization.schemes import INTEGERS
 from targets.errors import UserError, did_you_mean
 
@@ -32,6 +33,7 @@ class Quantize:
     the arithmetic in float. `observer` chooses the range of an activation: `minmax`, `moving_average` (of each batch's extremes),
     `percentile` (99.99 % of the values) or `mse` (smallest squared error);
     `weight_observer` that of a channel of weights; with `weight_granularity: tensor` all channels of a layer have one scale.
+    `weight_rounding: balanced` rounds weights so that the errors of a kernel and of a channel cancel, `nearest` each by itself.
     `overrides` are rules in order, the last that fits a layer wins:
     `{match: "head\\..*", scheme: float}` for layer names, `{operator: softmax, scheme: float}` for operators, or both.
     `engine: neural-compressor` lets Intel's tool choose by one of its algorithms: `static` and `smooth-quant` ranges and weights of
@@ -46,13 +48,15 @@ class Quantize:
     observer: str = "mse"
     weight_observer: WeightObserver = "mse"
     weight_granularity: Granularity = "channel"
+    weight_rounding: WeightRounding = "balanced"
     overrides: tuple[Override, ...] = ()
     engine: Engine = "edgepress"
     algorithm: Algorithm | None = None
 
     def __post_init__(self) -> None:
         words = {"scheme": get_args(Scheme), "weight_observer": get_args(WeightObserver), "observer": ranges.OBSERVERS}
-        for name, possible in (words | {"engine": get_args(Engine), "weight_granularity": get_args(Granularity)}).items():
+        words |= {"engine": get_args(Engine), "weight_granularity": get_args(Granularity), "weight_rounding": ROUNDINGS}
+        for name, possible in words.items():
             if getattr(self, name) not in possible:
                 raise UserError(f"{name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
         if self.overrides and self.scheme not in INTEGERS:
@@ -93,5 +97,7 @@ class Quantize:
         }
         by_name = {node.name: scheme for node, scheme in schemes.items()}
         finely = granularities(graph.graph, self.overrides, self.weight_granularity)
-        integers = static.to_integers(graph, by_name, seen, self.observer, self.weight_observer, finely, chosen)
+        integers = static.to_integers(
+            graph, by_name, seen, self.observer, self.weight_observer, finely, chosen, ROUNDINGS[self.weight_rounding]
+        )
         return model.quantized(integers, graph, Step("quantize", asdict(self), tuple(lines), details))

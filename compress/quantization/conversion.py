@@ -7,24 +7,29 @@ import torch
 from torch import fx
 
 from compress.lowering.nodes import add_constant, constant, drop_unused, is_constant, is_float
-from compress.quantization.parameters import Affine
+from compress.quantization.parameters import INT32_LIMIT, Affine
 from compress.quantization.plan import Group, Plan, Weighted
+from compress.quantization.rounding import Rounding, nearest
 from compress.quantization.schemes import largest_weight
 
 quantized_decomposed = torch.ops.quantized_decomposed
-INT32_LIMIT = 2**31 - 129
-"""The largest int32 that float32 holds without rounding up past the end."""
 
 
-def convert(graph: fx.GraphModule, plan: Plan, activations: Mapping[Group, Affine], weights: Mapping[fx.Node, torch.Tensor]) -> None:
+def convert(
+    graph: fx.GraphModule,
+    plan: Plan,
+    activations: Mapping[Group, Affine],
+    weights: Mapping[fx.Node, torch.Tensor],
+    rounding: Rounding = nearest,
+) -> None:
     """Puts the integers of a plan into its graph, in place.
 
     `activations` gives each group its scale and zero point, `weights` each layer with weights the scales of its output channels
-    (float32 [channels]). Weights (int8, also where they have 4 bits) and biases (int32) are stored as integers under their own
-    names, scales and zero points beside them (`conv.weight_scale`, `conv.weight_zero_point`). Every reader of integers has a
-    dequantize node of its own, as converters like it.
+    (float32 [channels]), `rounding` makes integers of weights. Weights (int8, also where they have 4 bits) and biases (int32) are
+    stored as integers under their own names, scales and zero points beside them (`conv.weight_scale`, `conv.weight_zero_point`).
+    Every reader of integers has a dequantize node of its own, as converters like it.
     """
-    conversion = _Conversion(graph, plan, activations)
+    conversion = _Conversion(graph, plan, activations, rounding)
     edges = float_edges(graph.graph)
     for layer in plan.weighted:
         conversion.weigh(layer, weights[layer.layer])
@@ -41,8 +46,8 @@ def float_edges(graph: fx.Graph) -> list[tuple[fx.Node, fx.Node]]:
 
 
 class _Conversion:
-    def __init__(self, graph: fx.GraphModule, plan: Plan, activations: Mapping[Group, Affine]) -> None:
-        self.graph, self.plan, self.activations = graph, plan, activations
+    def __init__(self, graph: fx.GraphModule, plan: Plan, activations: Mapping[Group, Affine], rounding: Rounding) -> None:
+        self.graph, self.plan, self.activations, self.rounding = graph, plan, activations, rounding
         self.made: dict[tuple[fx.Node, Group], fx.Node] = {}
         constants = [node for node in graph.graph.nodes if is_constant(node) and is_float(node)]
         self.floats = {str(node.target): constant(graph, node) for node in constants}
@@ -66,11 +71,13 @@ class _Conversion:
         """Stores a layer's weights and bias as integers."""
         limit = largest_weight(layer.bits)
         with self.graph.graph.inserting_before(layer.layer):
-            weight = self._constant(layer.weight, scales, layer.channel_axis, (-limit, limit, torch.int8))
+            integers = self.rounding(self.floats[str(layer.weight.target)], scales, layer.channel_axis, limit)
+            weight = self._constant(layer.weight, integers, scales, (layer.channel_axis, -limit, limit, torch.int8))
             layer.layer.replace_input_with(layer.weight, weight)
             if layer.bias is not None:
                 bias_scales = scales * self.activations[layer.source].scale
-                bias = self._constant(layer.bias, bias_scales, 0, (-INT32_LIMIT, INT32_LIMIT, torch.int32))
+                integers = nearest(self.floats[str(layer.bias.target)], bias_scales, 0, INT32_LIMIT, torch.int32)
+                bias = self._constant(layer.bias, integers, bias_scales, (0, -INT32_LIMIT, INT32_LIMIT, torch.int32))
                 layer.layer.replace_input_with(layer.bias, bias)
 
     def _pair(self, value: fx.Node, real: fx.Node, group: Group) -> fx.Node:
@@ -86,12 +93,12 @@ class _Conversion:
             self.made[value, group] = made
         return self.graph.graph.call_function(quantized_decomposed.dequantize_per_tensor.default, (self.made[value, group], *arguments))
 
-    def _constant(self, node: fx.Node, scales: torch.Tensor, axis: int, limits: tuple[int, int, torch.dtype]) -> fx.Node:
-        name, zeros = str(node.target), torch.zeros(len(scales), dtype=torch.int64)
-        integers = quantized_decomposed.quantize_per_channel.default(self.floats[name], scales, zeros, axis, *limits)
-        key = (axis, *limits, scales.numpy().tobytes())
-        stored = self._store(name, key, {"": integers, "_scale": scales, "_zero_point": zeros})
-        return self.graph.graph.call_function(quantized_decomposed.dequantize_per_channel.default, (*stored, axis, *limits))
+    def _constant(self, node: fx.Node, integers: torch.Tensor, scales: torch.Tensor, kind: tuple[int, int, int, torch.dtype]) -> fx.Node:
+        """A dequantize node for stored integers; `kind` is the axis of their channels, their limits and type."""
+        zeros = torch.zeros(len(scales), dtype=torch.int64)
+        parts = {"": integers, "_scale": scales, "_zero_point": zeros}
+        stored = self._store(str(node.target), (*kind, scales.numpy().tobytes()), parts)
+        return self.graph.graph.call_function(quantized_decomposed.dequantize_per_channel.default, (*stored, *kind))
 
     def _store(self, name: str, key: object, parts: Mapping[str, torch.Tensor]) -> list[fx.Node]:
         """Nodes that read constants which are stored once for each key; a name that is taken gets a number."""

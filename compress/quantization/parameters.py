@@ -15,6 +15,8 @@ from targets.errors import UserError
 
 SMALLEST_SCALE = 1e-9
 """A tensor that is always zero still needs a scale."""
+INT32_LIMIT = 2**31 - 129
+"""The largest int32 that float32 holds without rounding up past the end."""
 
 WeightObserver = Literal["minmax", "mse"]
 Granularity = Literal["channel", "tensor"]
@@ -88,6 +90,11 @@ def weight_scales(
         chosen = torch.where(error < best, scales, chosen)
         best = torch.minimum(error, best)
     return chosen
+
+
+def with_room_for_bias(scales: torch.Tensor, bias: torch.Tensor, source: Affine) -> torch.Tensor:
+    """Scales of weights that are large enough for the bias, whose integers stand for input times weights, to fit int32."""
+    return torch.maximum(scales, bias.detach().abs() / (source.scale * INT32_LIMIT))
 
 
 def _float32(scale: float) -> float:

@@ -17,9 +17,17 @@ from compress.progress import Task
 from compress.quantization.chosen import NOTHING, Chosen
 from compress.quantization.conversion import convert
 from compress.quantization.observation import observe
-from compress.quantization.parameters import Granularity, WeightObserver, activation_parameters, from_range, weight_scales
+from compress.quantization.parameters import (
+    Granularity,
+    WeightObserver,
+    activation_parameters,
+    from_range,
+    weight_scales,
+    with_room_for_bias,
+)
 from compress.quantization.plan import Plan, plan
 from compress.quantization.ranges import Histogram
+from compress.quantization.rounding import Rounding, balanced
 from targets.errors import UserError
 
 BATCH = 32
@@ -59,11 +67,12 @@ def to_integers(  # noqa: PLR0913, PLR0917  what each argument decides is anothe
     weight_observer: WeightObserver,
     granularities: Mapping[str, Granularity] | None = None,
     chosen: Chosen = NOTHING,
+    rounding: Rounding = balanced,
 ) -> fx.GraphModule:
     """A copy of a float graph whose operators (by the names of their nodes) have these schemes, with integers in it.
 
     `granularities` are those of weights, by the same names; `channel` for a layer that isn't named. The observers choose what
-    another engine hasn't `chosen`.
+    another engine hasn't `chosen`; weights that one has chosen are on their grid already, where no `rounding` moves them.
     """
     made = copy.deepcopy(graph)
     wanted = plan(made.graph, {node: schemes[node.name] for node in made.graph.nodes if node.name in schemes})
@@ -77,8 +86,9 @@ def to_integers(  # noqa: PLR0913, PLR0917  what each argument decides is anothe
         values = constant(made, layer.weight)
         granularity = finely.get(layer.layer.name, "channel")
         found = weight_scales(values, layer.channel_axis, layer.bits, weight_observer, granularity) if given is None else given.scales
-        weights[layer.layer] = found
-    convert(made, wanted, activations, weights)
+        bias = None if layer.bias is None else constant(made, layer.bias)
+        weights[layer.layer] = found if bias is None else with_room_for_bias(found, bias, activations[layer.source])
+    convert(made, wanted, activations, weights, rounding)
     return made
 
 
