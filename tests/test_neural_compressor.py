@@ -16,7 +16,7 @@ from targets.errors import UserError
 
 pytest.importorskip("neural_compressor", reason="edgepress[neural-compressor] is not installed")
 IMAGE, SEQUENCE = (3, 8, 8), (6, 8)
-NORM_IN_FLOAT = (Override(operator="layer_norm", scheme="float"),)
+NORM_IN_FLOAT = (Override(match="norm", scheme="float"),)
 
 
 class Convolutional(nn.Module):
@@ -158,6 +158,15 @@ def test_smoothquant_moves_an_outlier_into_the_weights_that_read_it():
     assert "SmoothQuant's factors folded into the layers before 4 linear layers" in smoothed.history[-1].lines
     np.testing.assert_allclose(setting.outputs(smoothed.reference), setting.outputs(setting.model), atol=1e-4)
     assert setting.error(smoothed) < 0.5 * setting.error(plain)
+
+
+def test_awq_moves_factors_and_leaves_the_function_alone():
+    setting = made("outlier")
+    chosen, rounded = setting.quantize("awq", "w4a8"), setting.quantize("rtn", "w4a8")
+    assert "Neural Compressor 3.10: awq chose the weights of 4 layers" in chosen.history[-1].lines[-2]
+    assert "rounded to nearest, since awq can't take them: embed, out, up, head" in chosen.history[-1].lines
+    np.testing.assert_allclose(setting.outputs(chosen.reference), setting.outputs(setting.model), atol=1e-4)
+    assert setting.error(chosen) < setting.error(rounded)
 
 
 @pytest.mark.slow

@@ -10,14 +10,10 @@ from compress.quantization.plan import Group
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A layer's weights: `values`, float32 in the layer's shape, are integers times `scales`, float32 [channels] or [channels, blocks].
-
-    `factors`, float32 [columns], multiply the layer's input first where an algorithm moves its spread into the weights.
-    """
+    """A layer's weights: `values`, float32 in the layer's shape, are integers times `scales`, float32 [channels] or [channels, blocks]."""
 
     values: torch.Tensor
     scales: torch.Tensor
-    factors: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

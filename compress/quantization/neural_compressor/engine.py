@@ -13,7 +13,7 @@ from compress.quantization.neural_compressor import ranges, smoothing
 from compress.quantization.neural_compressor.products import weight_name
 from compress.quantization.neural_compressor.request import Request, Samples
 from compress.quantization.neural_compressor.tool import require
-from compress.quantization.neural_compressor.weights import FITTING, weights
+from compress.quantization.neural_compressor.weights import choose, fitting
 from compress.quantization.operators import rule
 from compress.quantization.schemes import INTEGERS
 from targets.errors import UserError, did_you_mean
@@ -29,7 +29,7 @@ def check(algorithm: str | None, scheme: str) -> None:
     if algorithm not in get_args(Algorithm):
         problem = "needs 'algorithm'" if algorithm is None else f"has no algorithm '{algorithm}'"
         raise UserError(f"quantize: engine neural-compressor {problem}; {did_you_mean(str(algorithm), get_args(Algorithm))}")
-    possible = ("int8",) if algorithm in FOR_ACTIVATIONS else ("weight_only",) if algorithm == "awq" else (*INTEGERS, "weight_only")
+    possible = ("int8",) if algorithm in FOR_ACTIVATIONS else tuple(INTEGERS)
     if scheme not in possible:
         raise UserError(f"quantize: algorithm {algorithm} is for scheme {' or '.join(possible)}, not {scheme}")
 
@@ -37,35 +37,33 @@ def check(algorithm: str | None, scheme: str) -> None:
 def decide(graph: fx.GraphModule, schemes: Mapping[fx.Node, str], algorithm: str, samples: Samples) -> tuple[Chosen, list[str]]:
     """What an algorithm chooses for a float graph whose operators have these schemes, and lines that say it.
 
-    SmoothQuant changes constants of the graph, whose function stays the same. `samples` are batches of calibration inputs. Raises
+    SmoothQuant and AWQ change constants of the graph, whose function stays the same. `samples` are batches of calibration inputs. Raises
     UserError where a package is missing.
     """
     require()
     readers = Counter(weight_name(node) for node in schemes if _has_rows(node))
     alone = [node for node in schemes if _has_rows(node) and readers[weight_name(node)] == 1]  # not shared between layers
     bits = {node: INTEGERS[schemes[node]].weight_bits for node in alone if schemes[node] in INTEGERS}
-    said = []
+    name, said = f"Neural Compressor {version('neural-compressor')}", []
     if algorithm == "smooth-quant":
         count = smoothing.smooth(graph, bits, samples)
         said.append(f"SmoothQuant's factors folded into the layers before {count} linear layers")
     if algorithm in FOR_ACTIVATIONS:
         chosen = ranges.static(graph, bits, samples)
         what = f"ranges of {len(chosen.ranges)} values and scales of {len(chosen.weights)} weights; all else is chosen as without it"
-        return chosen, [*said, f"Neural Compressor {version('neural-compressor')}: static chose {what}"]
+        return chosen, [*said, f"{name}: static chose {what}"]
     found: dict[str, Weights] = {}
+    taken: list[fx.Node] = []
     for width in sorted(set(bits.values())):
-        found |= weights(graph, [node for node in bits if bits[node] == width], Request(algorithm, width, WHOLE_ROW, samples))
-    return Chosen(weights=found), describe(bits, algorithm)
+        layers = [node for node in bits if bits[node] == width]
+        taken += layers if algorithm == "rtn" else fitting(layers, algorithm)
+        choose(graph, layers, Request(algorithm, width, WHOLE_ROW, samples), found)
+    return Chosen(weights=found), [f"{name}: {algorithm} chose the weights of {len(taken)} layers", *_rounded(bits, taken, algorithm)]
 
 
-def describe(layers: Collection[fx.Node], algorithm: str) -> list[str]:
-    """Lines that say whose weights an algorithm chose, and whose it could only round to nearest."""
-    fitting = [layer_name(node) for node in layers if FITTING[algorithm](node)]
-    rest = [layer_name(node) for node in layers if not FITTING[algorithm](node)]
-    if algorithm == "rtn":
-        fitting, rest = rest, []
-    lines = [f"Neural Compressor {version('neural-compressor')}: {algorithm} chose the weights of {len(fitting)} layers"]
-    return [*lines, f"rounded to nearest, since {algorithm} can't take them: {', '.join(rest)}"] if rest else lines
+def _rounded(layers: Collection[fx.Node], taken: Collection[fx.Node], algorithm: str) -> list[str]:
+    rest = [layer_name(node) for node in layers if node not in taken]
+    return [f"rounded to nearest, since {algorithm} can't take them: {', '.join(rest)}"] if rest else []
 
 
 def _has_rows(node: fx.Node) -> bool:

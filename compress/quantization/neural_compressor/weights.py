@@ -8,36 +8,55 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from compress.lowering.nodes import argument, constant, operator_name
+from compress.lowering.nodes import argument, constant
 from compress.lowering.quiet import quiet
 from compress.quantization.chosen import Weights
-from compress.quantization.neural_compressor import autoround
+from compress.quantization.neural_compressor import autoround, awq, seams
 from compress.quantization.neural_compressor.products import Product, expose, is_product
-from compress.quantization.neural_compressor.request import Request
+from compress.quantization.neural_compressor.request import OneBlock, Request
 from compress.quantization.neural_compressor.tool import tool
 from compress.quantization.parameters import SMALLEST_SCALE
 
+CALLS: dict[str, Callable[[Any, fx.GraphModule, Request], None]] = {}
+"""What runs an algorithm on a graph whose layers are exposed."""
 
-def weights(graph: fx.GraphModule, layers: Collection[fx.Node], request: Request) -> dict[str, Weights]:
-    """The weights of these layers of a float graph, by their nodes' names.
 
-    What isn't a matrix product (a grouped convolution) is rounded to nearest first, so that the others can make up for it; AWQ
-    takes linear layers only.
+def choose(graph: fx.GraphModule, layers: Collection[fx.Node], request: Request, found: dict[str, Weights]) -> None:
+    """Adds the weights of these layers of a float graph to `found`, by their nodes' names.
+
+    A layer that the algorithm can't take is rounded to nearest first, so that the others can make up for it. AWQ moves factors
+    between constants of the graph, whose function stays the same.
     """
-    fitting = [node for node in layers if FITTING[request.algorithm](node)]
-    found = _round_to_nearest(graph, [node for node in layers if node not in fitting], request)
-    if not fitting:
-        return found
+    taken = fitting(layers, request.algorithm)
+    found |= _round_to_nearest(graph, [node for node in layers if node not in taken], request)
+    if not taken:
+        return
     view = copy.deepcopy(graph)
     by_name = {node.name: node for node in view.graph.nodes}
-    for name, weight in found.items():
-        constant(view, argument(by_name[name], "weight")).copy_(weight.values)
+    for node in layers:
+        if node not in taken:
+            constant(view, argument(by_name[node.name], "weight")).copy_(found[node.name].values)
+    moved = awq.expose_factors(view, [by_name[node.name] for node in taken]) if request.algorithm == "awq" else {}
     multiple = autoround.MULTIPLE if request.algorithm == "autoround" else 1
-    products = expose(view, [by_name[node.name] for node in fitting], multiple)
+    products = expose(view, [by_name[node.name] for node in taken], multiple)
     inc = tool()
     with quiet():
         CALLS[request.algorithm](inc, view, request)
-    return found | {name: _read(product, request.block) for name, product in products.items()}
+    found |= {name: _read(product, request.block) for name, product in products.items()}
+    for seam in seams.find(taken) if moved else []:
+        factors = 1 / moved[seam.value.name].weight.detach()
+        seams.apply(graph, seam, factors)
+        if (made := found.get(seam.maker.name)) is not None:
+            rows = factors if made.scales.dim() == 1 else factors[:, None]
+            found[seam.maker.name] = Weights(made.values / factors[:, None], made.scales / rows)
+
+
+def fitting(layers: Collection[fx.Node], algorithm: str) -> list[fx.Node]:
+    """The layers that an algorithm takes: matrix products for GPTQ and AutoRound, readers of a seam for AWQ."""
+    if algorithm == "rtn":
+        return []
+    readers = [reader for seam in seams.find(layers) for reader in seam.readers] if algorithm == "awq" else []
+    return [node for node in layers if (node in readers if algorithm == "awq" else is_product(node))]
 
 
 def _round_to_nearest(graph: fx.GraphModule, layers: Collection[fx.Node], request: Request) -> dict[str, Weights]:
@@ -49,30 +68,9 @@ def _round_to_nearest(graph: fx.GraphModule, layers: Collection[fx.Node], reques
     return {name: _read(product, request.block) for name, product in products.items()}
 
 
-class _OneBlock(nn.Module):
-    """The whole network as the only block of what Neural Compressor takes for a transformer."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList([network])
-
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        return self.blocks[0](*inputs)
-
-
 def _gptq(inc: Any, view: fx.GraphModule, request: Request) -> None:
     # a path it never reads, but asks the network for when it is empty
-    prepared = inc.prepare(_OneBlock(view), inc.GPTQConfig(**request.options, model_path="."))
-    for batch in request.samples:
-        prepared(*batch)
-    inc.convert(prepared)
-
-
-def _awq(inc: Any, view: fx.GraphModule, request: Request) -> None:
-    names = [name for name, module in view.named_modules() if isinstance(module, nn.Linear)]
-    alone = dict(zip(names, names, strict=True))  # no layer hides its factors in the one before it
-    settings = inc.AWQConfig(**request.options, absorb_layer_dict=alone)
-    prepared = inc.prepare(_OneBlock(view), settings, example_inputs=request.samples[0][0])
+    prepared = inc.prepare(OneBlock(view), inc.GPTQConfig(**request.options, model_path="."))
     for batch in request.samples:
         prepared(*batch)
     inc.convert(prepared)
@@ -80,8 +78,6 @@ def _awq(inc: Any, view: fx.GraphModule, request: Request) -> None:
 
 def _read(product: Product, block: int) -> Weights:
     module: Any = product.linear
-    factors = getattr(product.linear, "input_scale", None)
-    module = module if factors is None else module.linear
     if isinstance(module, nn.Linear):  # AutoRound leaves rounded real numbers
         values, scales = module.weight.detach(), torch.as_tensor(module.scale)
     else:
@@ -91,14 +87,7 @@ def _read(product: Product, block: int) -> Weights:
     scales = scales.reshape(len(scales), -1)[:rows, : math.ceil(columns / span)].clamp(min=SMALLEST_SCALE)
     steps = scales.repeat_interleave(span, 1)[:, :columns]
     values = (values[:rows, :columns] / steps).round() * steps * product.signs[:, None]
-    return Weights(values.reshape(product.shape), scales if block > 0 else scales[:, 0], factors)
+    return Weights(values.reshape(product.shape), scales if block > 0 else scales[:, 0])
 
 
-def _is_linear(node: fx.Node) -> bool:
-    return operator_name(node) == "linear"
-
-
-FITTING: dict[str, Callable[[fx.Node], bool]] = {"rtn": lambda _: False, "gptq": is_product, "awq": _is_linear, "autoround": is_product}
-"""The layers that an algorithm takes; round to nearest is what all others get."""
-
-CALLS: dict[str, Callable[[Any, fx.GraphModule, Request], None]] = {"gptq": _gptq, "awq": _awq, "autoround": autoround.tune}
+CALLS |= {"gptq": _gptq, "awq": awq.tune, "autoround": autoround.tune}
