@@ -98,7 +98,8 @@ def apply(recipe: Recipe, model: Model, context: Context) -> tuple[Model, tuple[
 def apply_one(name: str, options: Any, model: Model, context: Context) -> Model:
     """One pass, after a check that it can work on the model at its stage."""
     if options.takes != model.stage:
-        raise UserError(f"{name} works on a {options.takes} network, but this one is {model.stage} already; put {name} before quantize")
+        cure = f"put {name} before quantize" if model.stage == "quantized" else f"put quantize before {name}"
+        raise UserError(f"{name} works on a {options.takes} network, but this one is {model.stage}; {cure}")
     result: Model = options(model, context)
     return result
 

@@ -195,10 +195,9 @@ def _check_order(passes: tuple[tuple[str, Any], ...], path: Path) -> None:
     stage = "float"
     for index, (name, options) in enumerate(passes):
         if options.takes != stage:
-            before = passes[index - 1][0]
-            raise UserError(
-                f"{path}: passes[{index}]: {name} works on a {options.takes} network, but {before} left it {stage}; put {name} first"
-            )
+            before = f"{passes[index - 1][0]} left it {stage}" if index else f"it is {stage} at first"
+            cure = f"put {name} first" if stage == "quantized" else f"put quantize before {name}"
+            raise UserError(f"{path}: passes[{index}]: {name} works on a {options.takes} network, but {before}; {cure}")
         stage = options.gives
 
 

@@ -42,6 +42,10 @@ MISTAKES = [
         changed(passes=["quantize", {"prune_channels": {}}]),
         "passes[1]: prune_channels works on a float network, but quantize left it quantized",
     ),
+    (
+        changed(passes=["adaround"]),
+        "passes[0]: adaround works on a quantized network, but it is float at first; put quantize before adaround",
+    ),
     (changed(export=["tflight"]), "export[0]: no exporter is called 'tflight'; did you mean 'tflite'?"),
     (changed(export=["onnx", "onnx"]), "export: 'onnx' stands there twice"),
     (changed(export=[]), "export: list should have at least 1 item"),

@@ -1,0 +1,94 @@
+"""Chooses the integers of a quantized network's weights by what its layers make of them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import fx
+
+from compress.context import Context
+from compress.lowering.constants import dequantized
+from compress.lowering.nodes import constant, set_constant
+from compress.model import Model, Stage, Step
+from compress.pruning.patches import Geometry
+from compress.quantization import layers
+from compress.quantization.least_squares import Moments, solve
+from targets.errors import UserError
+
+ROWS = 2048
+"""At most about this many rows (places of an output) of a batch are used, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Adaround:
+    """Adaptive rounding on `samples` calibration samples, no labels needed; see `compress.quantization.least_squares`.
+
+    Layer by layer in order, weights are rounded so that the layer's outputs, its inputs being those that the quantized network has by
+    then, come nearest to the float network's; its bias takes the mean error away. Scales stay as they are, and so do the integers of a
+    layer that wouldn't gain. Goes after `quantize`.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    takes: ClassVar[Stage] = "quantized"
+    gives: ClassVar[Stage] = "quantized"
+
+    samples: int = 200
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise UserError(f"samples must be at least 1, not {self.samples}")
+
+    def __call__(self, model: Model, context: Context) -> Model:
+        """The network with other integers. UserError where it has none, or without calibration samples."""
+        reference = layers.reference_of(model, "adaround")
+        batches = layers.calibration(model, context, self.samples, "adaround")
+        graph, lines = model.copy_graph(), []
+        found = layers.pairs(graph, reference)
+        with context.progress.task("adaptive rounding", len(found)) as task:
+            for seen in layers.side_by_side(found, graph, reference, batches, task):
+                with torch.no_grad():
+                    lines.append(f"{seen.pair.name}: {_round(seen, constant(reference, seen.pair.reference.args[1]))}")
+        return model.then(graph, Step("adaround", asdict(self), tuple(lines)))
+
+
+def _round(seen: layers.Seen, real: torch.Tensor) -> str:
+    """Changes one layer's integers; says what its error was and is."""
+    pair, graph = seen.pair, seen.quantized.graph_module
+    geometry = Geometry.of(pair.reference, real)
+    moments = _moments(seen, geometry)
+    shape = (geometry.groups, -1, real[0].numel())
+    scales, limits = _scales(graph, pair.weight, len(real)).reshape(*shape[:2], 1), _limits(pair.weight)
+    now = dequantized(graph, pair.weight).double().reshape(shape)
+    bias = layers.bias_of(graph, pair.bias) if pair.bias is not None else torch.zeros(len(real)).double()
+    before = moments.error(now, bias.reshape(shape[:2]))
+    integers = solve(moments, real.double().reshape(shape), scales, limits)
+    shift = moments.shift(integers * scales) if pair.bias is not None else bias.reshape(shape[:2])
+    after = moments.error(integers * scales, shift)
+    if after >= before:
+        return f"output error stays {before:.2%}"
+    set_constant(graph, layers.stored(pair.weight), integers.reshape(real.shape).to(torch.int8))
+    if pair.bias is not None:
+        layers.set_bias(graph, pair.bias, shift.flatten())
+    return f"output error {before:.2%} -> {after:.2%}"
+
+
+def _moments(seen: layers.Seen, geometry: Geometry) -> Moments:
+    moments = Moments()
+    for number, wanted in enumerate(seen.wanted):
+        inputs, outputs = geometry.rows(seen.input(number)), geometry.results(wanted)
+        step = max(1, inputs.shape[1] // ROWS)
+        moments.add(inputs[:, number % step :: step], outputs[:, number % step :: step])
+    return moments
+
+
+def _scales(graph: fx.GraphModule, weight: fx.Node, channels: int) -> torch.Tensor:
+    """One for each output channel, float64; a dequantize node has them second."""
+    scale = weight.args[1]
+    found = constant(graph, scale) if isinstance(scale, fx.Node) else torch.tensor([scale])
+    return found.double().expand(channels)
+
+
+def _limits(weight: fx.Node) -> tuple[int, int]:
+    """The lowest and highest integer, which a dequantize node has before its type."""
+    numbers = [value for value in weight.args if isinstance(value, int)]
+    return numbers[-2], numbers[-1]

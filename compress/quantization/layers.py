@@ -1,0 +1,125 @@
+"""The layers of a quantized network beside those of the float network that they stand for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+
+from compress.context import Context
+from compress.lowering.constants import dequantized, is_stored
+from compress.lowering.nodes import argument, constant, is_constant, operator_name, set_constant
+from compress.model import Model, layer_name
+from compress.progress import Task
+from compress.pruning.patches import SUPPORTED
+from compress.quantization.parameters import INT32_LIMIT
+from compress.quantization.stepping import Batches, Stepper
+from targets.errors import UserError
+
+BATCH = 32
+ELEMENTS = 1 << 26
+"""How many numbers of the largest tensor are held at most: with more samples than that allows, fewer are used."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One layer: its node in the quantized graph and in that of the float network; `weight` dequantizes stored integers."""
+
+    layer: fx.Node
+    weight: fx.Node
+    bias: fx.Node | None
+    reference: fx.Node
+
+    @property
+    def name(self) -> str:
+        """The layer's, as the source calls it."""
+        return layer_name(self.reference)
+
+
+def reference_of(model: Model, word: str) -> fx.GraphModule:
+    """The float graph that a network was quantized from. UserError where it has none, or no integers."""
+    if model.reference is None:
+        raise UserError(f"{word}: there is no float network to compare with; put {word} right after a quantize that stores integers")
+    return model.reference.graph
+
+
+def pairs(graph: fx.GraphModule, reference: fx.GraphModule) -> list[Pair]:
+    """Convolutions and linear layers whose weights are integers, in order, matched by the names of their weights."""
+    nodes = [node for node in reference.graph.nodes if operator_name(node) in SUPPORTED and is_constant(node.args[1])]
+    floats = {str(node.args[1].target): node for node in nodes}
+    found = []
+    for node in graph.graph.nodes:
+        weight = node.args[1] if operator_name(node) in SUPPORTED else None
+        if isinstance(weight, fx.Node) and is_stored(weight) and operator_name(weight).startswith("dequantize"):
+            bias = argument(node, "bias")
+            real = floats.get(stored(weight))
+            if real is not None:
+                found.append(Pair(node, weight, bias if isinstance(bias, fx.Node) else None, real))
+    return found
+
+
+def stored(node: fx.Node) -> str:
+    """The name of the constant that a node reads, straight or as integers."""
+    while node.op != "get_attr":
+        node = node.all_input_nodes[0]
+    return str(node.target)
+
+
+def calibration(model: Model, context: Context, samples: int, word: str) -> Batches:
+    """Calibration inputs in batches, as many samples as are asked for and fit into memory. UserError where there are none."""
+    if context.data.calibration.samples == 0:
+        raise UserError(f"{word}: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
+    sizes = [node.meta["val"].numel() for node in model.graph.graph.nodes if isinstance(node.meta.get("val"), torch.Tensor)]
+    fits = max(1, ELEMENTS * model.example[0].shape[0] // max(sizes))
+    part = context.data.calibration.first(min(samples, fits))
+    return [tuple(torch.from_numpy(array) for array in inputs) for inputs, _ in part.batches(BATCH if model.free_batch else 1)]
+
+
+def side_by_side(found: list[Pair], graph: fx.GraphModule, reference: fx.GraphModule, batches: Batches, task: Task) -> Iterator["Seen"]:
+    """Each layer with its inputs in the quantized network as it is by then, and the outputs that it has in the float network."""
+    quantized = Stepper(graph, batches)
+    real = Stepper(reference, batches, [pair.reference for pair in found])
+    for pair in found:
+        with torch.no_grad():
+            quantized.before(pair.layer)
+            wanted = real.take(pair.reference)
+        yield Seen(pair, quantized, wanted)
+        task.advance(note=pair.name)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What `side_by_side` shows of one layer."""
+
+    pair: Pair
+    quantized: Stepper
+    wanted: list[torch.Tensor]
+
+    def input(self, batch: int) -> torch.Tensor:
+        """The layer's input in the quantized network."""
+        value: torch.Tensor = self.quantized.value(self.pair.layer.all_input_nodes[0], batch)
+        return value
+
+    def output(self, batch: int) -> torch.Tensor:
+        """The layer's output in the quantized network, before an activation."""
+        value: torch.Tensor = self.quantized.value(self.pair.layer, batch)
+        return value
+
+
+def bias_of(graph: fx.GraphModule, bias: fx.Node) -> torch.Tensor:
+    """The bias that a node reads or dequantizes, as real numbers [channels], float64."""
+    return (constant(graph, bias) if is_constant(bias) else dequantized(graph, bias)).double()
+
+
+def set_bias(graph: fx.GraphModule, bias: fx.Node, values: torch.Tensor) -> None:
+    """Stores a bias [channels] in the integers, or real numbers, that it has."""
+    name = stored(bias)
+    if not is_constant(bias):
+        values = (values / constant(graph, bias.args[1]).double()).round().clamp(-INT32_LIMIT, INT32_LIMIT)
+    set_constant(graph, name, values.to(graph.state_dict()[name].dtype))
+
+
+def by_channel(pair: Pair, output: torch.Tensor) -> torch.Tensor:
+    """A layer's output as rows of channels [positions, channels], float64."""
+    axis = -1 if operator_name(pair.layer) == "linear" else 1
+    return output.movedim(axis, -1).flatten(0, -2).double()

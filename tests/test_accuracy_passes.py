@@ -1,0 +1,197 @@
+"""Passes that win accuracy back: what each promises of the network's integers and of its function."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quantized_networks import Network, context_of, model_of, samples, trained
+from torch import nn
+from torch.nn import functional as F
+
+import compress
+from compress import store
+from compress.passes.adaround import Adaround
+from compress.passes.correct_bias import CorrectBias
+from compress.passes.quantize import Quantize
+from compress.pipeline import apply_one
+from compress.quantization.least_squares import rounded
+from targets.errors import UserError
+
+SHAPE = (3, 8, 8)
+SCHEMES = ("int8", "int16x8", "w4a8")
+
+
+def build():
+    """Folded and plain convolutions, a depthwise and a grouped one, a residual sum and a linear layer."""
+    return Network(
+        lambda x, stem, norm, depthwise, grouped, head: head(residual(F.relu(norm(stem(x))), depthwise, grouped).mean((2, 3))),
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        trained(nn.BatchNorm2d(8)),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Conv2d(8, 8, 3, padding=1, groups=2),
+        nn.Linear(8, 5),
+    )
+
+
+def residual(x, depthwise, grouped):
+    return F.relu(x + grouped(F.relu(depthwise(x))))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return model_of(build, SHAPE)
+
+
+@pytest.fixture(scope="module")
+def context(model):
+    return context_of(model, samples(SHAPE, 64))
+
+
+@pytest.fixture(scope="module", params=SCHEMES)
+def quantized(request, model, context):
+    return Quantize(scheme=request.param)(model, context)
+
+
+def inputs(seed=0, count=64):
+    return torch.from_numpy(samples(SHAPE, count, seed))
+
+
+def error(model, values):
+    """Mean squared difference from the float network."""
+    return float((model(values) - model.reference(values)).square().mean())
+
+
+def integers(model):
+    return {name: tensor for name, tensor in model.graph.state_dict().items() if tensor.dtype == torch.int8}
+
+
+@pytest.mark.parametrize("options", [Adaround(), CorrectBias()], ids=lambda options: type(options).__name__)
+def test_a_pass_brings_the_network_nearer_to_the_float_one(options, quantized, context):
+    better = options(quantized, context)
+    assert error(better, inputs()) < error(quantized, inputs())
+    assert error(better, inputs(seed=1, count=256)) < error(quantized, inputs(seed=1, count=256))
+
+
+def test_adaround_leaves_scales_and_keeps_integers_in_range(quantized, context):
+    better = Adaround()(quantized, context)
+    limit = 7 if quantized.history[-1].options["scheme"] == "w4a8" else 127
+    before, after = quantized.graph.state_dict(), better.graph.state_dict()
+    assert set(before) == set(after)
+    for name, tensor in after.items():
+        assert tensor.dtype == before[name].dtype
+        if tensor.is_floating_point():
+            assert torch.equal(tensor, before[name])
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in integers(better).items())
+    assert all(tensor.abs().max() <= limit for tensor in integers(better).values())
+
+
+def test_adaround_says_for_each_layer_what_it_won(quantized, context):
+    lines = Adaround()(quantized, context).history[-1].lines
+    assert [line.partition(":")[0] for line in lines] == ["layers.0", "layers.2", "layers.3", "layers.4"]
+    for line in lines:
+        before, after = (float(word.rstrip("%")) for word in line.split() if word.endswith("%"))
+        assert after <= before
+
+
+def layer_means(model, names):
+    """Means over samples and positions of each layer's channels, by the name of its weights."""
+    found = {}
+
+    class Watch(torch.fx.Interpreter):
+        def run_node(self, n):
+            result = super().run_node(n)
+            if str(n.target).startswith(("aten.conv2d", "aten.linear")):
+                weight = n.args[1]
+                while weight.op != "get_attr":
+                    weight = weight.args[0]
+                axis = -1 if result.dim() == 2 else 1
+                found[str(weight.target)] = result.movedim(axis, -1).flatten(0, -2).mean(0)
+            return result
+
+    with torch.no_grad():
+        Watch(model.graph).run(inputs())
+    return [found[name] for name in names]
+
+
+def test_correct_bias_makes_the_means_of_channels_agree(quantized, context):
+    names = [f"layers.{number}.weight" for number in (0, 2, 3, 4)]
+    better = CorrectBias()(quantized, context)
+    steps = [better.graph.state_dict()[name.replace("weight", "bias_scale")] for name in names]
+    for after, real, step in zip(layer_means(better, names), layer_means(quantized.reference, names), steps, strict=True):
+        assert ((after - real).abs() < 0.51 * step + 1e-5).all()
+
+
+def test_correct_bias_changes_nothing_else(quantized, context):
+    better = CorrectBias()(quantized, context)
+    before, after = quantized.graph.state_dict(), better.graph.state_dict()
+    assert {name for name in before if not torch.equal(before[name], after[name])} <= {f"layers.{n}.bias" for n in (0, 2, 3, 4)}
+
+
+def test_a_network_from_the_cache_is_corrected_alike(quantized, context, tmp_path):
+    store.save(quantized, tmp_path / "kept")
+    straight, loaded = (Adaround()(each, context) for each in (quantized, store.load(tmp_path / "kept")))
+    assert torch.equal(straight(inputs()), loaded(inputs()))
+    assert straight.history[-1].lines == loaded.history[-1].lines
+
+
+def test_a_network_whose_batch_size_is_fixed_is_corrected(model, context):
+    fixed = dataclasses.replace(model, example=model.sample())
+    quantized = Quantize()(fixed, context_of(fixed, samples(SHAPE, 16)))
+    assert error(Adaround(samples=16)(quantized, context), inputs(count=16)) < error(quantized, inputs(count=16))
+
+
+@given(seed=st.integers(0, 2**16), width=st.integers(1, 12), bits=st.sampled_from([4, 8]))
+@settings(max_examples=25, deadline=None)
+def test_rounding_by_moments_is_never_worse_than_to_the_nearest(seed, width, bits):
+    random = torch.Generator().manual_seed(seed)
+    weights = torch.randn(2, 3, width, generator=random, dtype=torch.float64)
+    values = torch.randn(2, 40, width, generator=random, dtype=torch.float64) @ torch.randn(
+        width, width, generator=random, dtype=torch.float64
+    )
+    covariance = values.transpose(1, 2) @ values / 40 + 1e-3 * torch.eye(width, dtype=torch.float64)
+    limit = 2 ** (bits - 1) - 1
+    scales = weights.abs().amax(2, keepdim=True) / limit
+    chosen = rounded(weights, covariance, scales, (-limit, limit))
+    assert torch.equal(chosen, chosen.round())
+    assert chosen.abs().max() <= limit
+
+    def cost(integers):
+        left = weights - integers * scales
+        return ((left @ covariance) * left).sum()
+
+    assert cost(chosen) <= cost((weights / scales).round().clamp(-limit, limit)) * (1 + 1e-9) + 1e-12 or width > 2
+
+
+def test_overrides_in_float_are_left_alone(model, context):
+    mixed = compress.recipe.build(Quantize, {"overrides": [{"match": "layers.3", "scheme": "float"}]}, "quantize")(model, context)
+    better = Adaround()(mixed, context)
+    assert [line.partition(":")[0] for line in better.history[-1].lines] == ["layers.0", "layers.2", "layers.4"]
+    assert error(better, inputs()) < error(mixed, inputs())
+
+
+@pytest.mark.parametrize("name", ["adaround", "correct_bias"])
+def test_mistakes_are_told_in_one_line(name, model, quantized, context):
+    options = {"adaround": Adaround, "correct_bias": CorrectBias}[name]
+    with pytest.raises(UserError, match=f"{name} works on a quantized network, but this one is float; put quantize before {name}"):
+        apply_one(name, options(), model, context)
+    with pytest.raises(UserError, match="samples must be at least 1"):
+        options(samples=0)
+    halves = Quantize(scheme="float16")(model, context)
+    with pytest.raises(UserError, match=f"{name}: there is no float network to compare with"):
+        options()(halves, context)
+    empty = dataclasses.replace(context, data=dataclasses.replace(context.data, calibration=context.data.calibration.first(0)))
+    with pytest.raises(UserError, match=f"{name}: there are no calibration samples"):
+        options()(quantized, empty)
+
+
+def test_the_exported_file_has_the_new_integers(model, context, tmp_path):
+    from quantized_networks import run_file
+
+    better = Adaround()(Quantize()(model, context), context)
+    values = samples(SHAPE, 8, 3)
+    artifact = compress.export(better, "tflite", tmp_path)
+    step = better.graph.graph.output_node().all_input_nodes[0].args[1]
+    np.testing.assert_allclose(run_file(artifact, values), better(torch.from_numpy(values)).numpy(), atol=1.01 * step)
