@@ -155,7 +155,7 @@ def test_a_scale_goes_as_far_as_if_it_were_learned_itself(scale, gradient):
     torch.testing.assert_close(descended, torch.tensor(scale * (1 - 1e-3 * gradient)), rtol=2e-6, atol=0)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"embedding"}))  # takes no real numbers
 def test_any_network_computes_before_conversion_what_it_does_after(name):
     case = CASES[name]
     model = model_of(case.build, case.shape)
@@ -244,6 +244,19 @@ def test_a_network_of_fixed_batch_is_trained_sample_by_sample(context):
     assert Qat(**QUICK)(model, short)(torch.from_numpy(samples(SHAPE, 3))).shape == (3, 4)
 
 
+def test_layers_of_one_axis_learn_too():
+    def build():
+        return nn.Sequential(nn.Conv1d(3, 4, 3), trained(nn.BatchNorm1d(4)), nn.ReLU(), nn.Conv1d(4, 4, 6), nn.Flatten())
+
+    model = model_of(build, (3, 8))
+    split = split_of(samples((3, 8), 48), np.random.default_rng(0).integers(0, 4, 48))
+    context = Context(Data("sequences", split, split, split, "sequences"), model, metric("accuracy"), device="cpu")
+    result, untrained = Qat(**QUICK)(model, context), Quantize()(model, context)
+    for layer in ("0", "3"):
+        weights = [each.reference.graph.state_dict()[f"{layer}.weight"] for each in (result, untrained)]
+        assert (weights[0] - weights[1]).abs().max() > 0.01
+
+
 def test_a_folded_batch_norm_learns_as_one_that_is_not(model):
     """With nothing rounded, training mode gives the network's own outputs, gradients and running statistics."""
     graph, _ = static.float_graph(model)
@@ -329,15 +342,26 @@ def test_impossible_options_die_at_construction(options, message):
         Qat(**options)
 
 
+def small_network():
+    def block(inputs, outputs, kernel=3, **options):
+        convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False, **options)
+        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    features = [*block(1, 8, stride=2), *block(8, 8, groups=8), *block(8, 16, 1), *block(16, 16, groups=16), *block(16, 16, 1)]
+    return nn.Sequential(*features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+
+
 def test_training_wins_back_what_four_bits_cost():
     data = compress.load_data("digits")
-    model = compress.load("recipes.digits.network:build", data, "recipes/digits/weights.safetensors")
-    data = replace(data, training=data.training.first(384))
-    coarse = {"scheme": "w4a8", "weight_observer": "minmax", "weight_granularity": "tensor"}
+    torch.manual_seed(0)
+    model = compress.apply(compress.load(small_network(), data), data, {"finetune": {"epochs": 15, "learning_rate": 0.02, "held_out": 0.0}})
+    model = replace(model, origin=None)  # the teacher
     inputs, labels = next(data.evaluation.batches(400))
 
     def loss(network):
         return float(nn.functional.cross_entropy(network(torch.from_numpy(inputs[0])), torch.from_numpy(labels)))
 
-    quantized, learned = (compress.apply(model, data, each) for each in ({"quantize": coarse}, {"qat": coarse | {"epochs": 2}}))
+    coarse = {"scheme": "w4a8", "weight_observer": "minmax", "weight_granularity": "tensor"}
+    quantized = compress.apply(model, data, {"quantize": coarse})
+    learned = compress.apply(model, data, {"qat": coarse | {"epochs": 6, "learning_rate": 0.002, "held_out": 0.0}})
     assert loss(learned) - loss(model) < 0.5 * (loss(quantized) - loss(model))

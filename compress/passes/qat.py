@@ -35,7 +35,6 @@ class Qat(TrainingOptions):
     gives: ClassVar[Stage] = "quantized"
 
     epochs: int = 5
-    learning_rate: float = 5e-4
     freeze_batchnorm: float = 0.4
     scheme: Scheme = "int8"
     observer: str = "mse"
@@ -62,7 +61,7 @@ class Qat(TrainingOptions):
         initial = self._initial(model, graph, operators, context)
         learning = replace(model, graph=fake_quantize.learning(model, graph, schemes, initial))
         trained = train(learning, context, self, self._loss(model, context), "qat")
-        reference, _ = static.float_graph(fake_quantize.trained_model(model, trained.graph))
+        reference = fake_quantize.trained_graph(model, trained.graph)
         integers = fake_quantize.to_integers(reference, schemes, fake_quantize.learned(trained.graph, initial))
         lines = [*([f"folded {len(folded)} BatchNorm layers"] if folded else []), *summary(operators), trained.line(context.metric.name)]
         details = {

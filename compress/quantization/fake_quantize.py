@@ -9,12 +9,12 @@ import torch
 from torch import fx
 
 from compress.lowering import batchnorm
-from compress.lowering.nodes import add_constant, argument, constant, drop_unused, is_constant, operand, operator_name
-from compress.lowering.simplify import simplify
+from compress.lowering.nodes import add_constant, argument, constant, drop_unused, is_constant, operand, operator_name, set_constant
 from compress.model import Model
+from compress.quantization import static
 from compress.quantization.conversion import convert, float_edges
 from compress.quantization.learned_rounding import fake_quantize, folded_norm, positive, renormalized, round_bias
-from compress.quantization.parameters import Affine, Granularity, WeightObserver, weight_scales
+from compress.quantization.parameters import Affine, Granularity, WeightObserver, weight_scales, with_room_for_bias
 from compress.quantization.plan import Group, Plan, Weighted, plan
 from compress.quantization.schemes import largest_weight
 
@@ -42,7 +42,9 @@ def start(
     for layer in wanted.weighted:
         granularity = granularities[layer.layer.name]
         scales = weight_scales(constant(graph, layer.weight), layer.channel_axis, layer.bits, weight_observer, granularity)
-        weights.append(scales[:1] if granularity == "tensor" else scales)
+        if layer.bias is not None:
+            scales = with_room_for_bias(scales, constant(graph, layer.bias), activations[layer.source])
+        weights.append(scales.amax(0, keepdim=True) if granularity == "tensor" else scales)
     return Parameters(tuple(activations[group] for group in wanted.groups), tuple(weights))
 
 
@@ -52,13 +54,14 @@ def learning(model: Model, graph: fx.GraphModule, schemes: Mapping[str, str], in
     `schemes` are by the names of operators' nodes. The logarithms of the scales are parameters of the graph, and so are the weights
     and BatchNorms of the model, which fold in the graph itself.
     """
-    made, unfolded = copy.deepcopy(graph), model.copy_graph()
-    simplify(unfolded)
+    made, unfolded = copy.deepcopy(graph), static.unfolded_graph(model)
     layers = {node.name: node for node in made.graph.nodes}
     wanted = _plan(made, schemes)
     insertion = _Insertion(made, wanted, initial)
     for value, reader in float_edges(made.graph):
         insertion.connect(value, reader)
+    for node in [node for layer in wanted.weighted for node in (layer.weight, layer.bias) if node is not None]:
+        _free(made, node, unfolded)
     for layer, norm in batchnorm.pairs(unfolded):
         _unfold(made, layers[layer.name], unfolded, layer, norm)
     for index, weighted in enumerate(wanted.weighted):
@@ -78,14 +81,15 @@ def learned(graph: fx.GraphModule, initial: Parameters) -> Parameters:
     return Parameters(activations, tuple(scales[_weight(index)] for index in range(len(initial.weights))))
 
 
-def trained_model(model: Model, graph: fx.GraphModule) -> Model:
-    """The float model with the weights, and BatchNorms' statistics, of a graph that `learning` made of it and that was trained since."""
+def trained_graph(model: Model, graph: fx.GraphModule) -> fx.GraphModule:
+    """The model's float graph with the weights and BatchNorms of a graph that `learning` made of it and that was trained since."""
     norms = [node for node in graph.graph.nodes if node.target is renormalized]
     statistics = {str(node.target) for norm in norms for node in norm.all_input_nodes if is_constant(node)}
     names = statistics | {name for name, _ in graph.named_parameters()}
-    state, copied = graph.state_dict(), model.copy_graph()
-    copied.load_state_dict({name: state[name] if name in names else value for name, value in copied.state_dict().items()})
-    return replace(model, graph=copied)
+    state, made = graph.state_dict(), static.unfolded_graph(model)
+    made.load_state_dict({name: state[name] if name in names else value for name, value in made.state_dict().items()})
+    static.fold(made, model)
+    return made
 
 
 def to_integers(graph: fx.GraphModule, schemes: Mapping[str, str], parameters: Parameters) -> fx.GraphModule:
@@ -147,6 +151,14 @@ class _Insertion:
             return add_constant(self.graph, name, initial)
         logarithm = add_constant(self.graph, name, torch.nn.Parameter(initial.log()))
         return self.graph.graph.call_function(positive, (logarithm,))
+
+
+def _free(graph: fx.GraphModule, node: fx.Node, unfolded: fx.GraphModule) -> None:
+    """Lets a layer's constant learn, unless it is one that folding a BatchNorm changed or made."""
+    name, value = str(node.target), constant(graph, node)
+    before = unfolded.state_dict().get(name)
+    if before is not None and torch.equal(before, value):
+        set_constant(graph, name, torch.nn.Parameter(value.clone()))
 
 
 def _unfold(graph: fx.GraphModule, layer: fx.Node, unfolded: fx.GraphModule, original: fx.Node, norm: fx.Node) -> None:

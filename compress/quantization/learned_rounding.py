@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from compress.lowering import batchnorm
-from compress.quantization.conversion import INT32_LIMIT
+from compress.quantization.parameters import INT32_LIMIT
 
 Integers = tuple[int, int, int]
 """Zero point, lowest and highest integer."""

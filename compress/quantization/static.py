@@ -33,14 +33,25 @@ from targets.errors import UserError
 BATCH = 32
 
 
-def float_graph(model: Model) -> tuple[fx.GraphModule, list[str]]:
-    """A copy of the network's graph as it is quantized: rewritten, BatchNorms folded; and the names of those."""
+def unfolded_graph(model: Model) -> fx.GraphModule:
+    """A copy of the network's graph, rewritten as far as that leaves its BatchNorms alone."""
     graph = model.copy_graph()
     simplify(graph)
+    return graph
+
+
+def fold(graph: fx.GraphModule, model: Model) -> list[str]:
+    """Folds the BatchNorms of what `unfolded_graph` made of a model, in place; their names."""
     folded = batchnorm.fold(graph)
     drop_unused(graph)
     refresh(graph, model.example)
-    return graph, folded
+    return folded
+
+
+def float_graph(model: Model) -> tuple[fx.GraphModule, list[str]]:
+    """A copy of the network's graph as it is quantized: rewritten, BatchNorms folded; and the names of those."""
+    graph = unfolded_graph(model)
+    return graph, fold(graph, model)
 
 
 def calibrate(model: Model, graph: fx.GraphModule, wanted: Plan, context: Context) -> dict[str, Histogram]:
