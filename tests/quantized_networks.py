@@ -28,14 +28,40 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A network: the shape of a sample, a builder, and the TFLite operators it should become."""
+    """A network: the shape of a sample, a builder, and the TFLite operators it should become.
+
+    Samples are real numbers, or whole ones below `words` where that is set.
+    """
 
     shape: tuple[int, ...]
     build: Callable[[], nn.Module]
     operators: tuple[str, ...]
+    words: int = 0
+
+    def model(self):
+        """The captured network."""
+        return model_of(self.build, self.shape, self.words)
+
+    def samples(self, count=32, seed=0):
+        """Random samples, the same every time."""
+        return samples(self.shape, count, seed, self.words)
 
 
-IMAGE, VECTOR, SEQUENCE = (4, 8, 8), (12,), (3, 12)
+IMAGE, VECTOR, SEQUENCE, SIGNAL = (4, 8, 8), (12,), (3, 12), (4, 16)
+NORMALIZED = ("QUANTIZE", "MEAN", "SUB", "MUL", "MEAN", "SUB", "RSQRT", "MUL", "MUL", "SUB", "QUANTIZE")
+"""A layer norm, 16 bits inside."""
+
+
+def sequence(function, *operators, layers=list):
+    """What comes after a linear layer for each step."""
+    return Case(SEQUENCE, lambda: Network(lambda x, linear, *rest: function(linear(x), x, *rest), nn.Linear(12, 12), *layers()), operators)
+
+
+def signal(function, layers, *operators):
+    """Layers of one axis, then a mean over it."""
+    build = lambda: Network(lambda x, *given: function(x, *given).mean(2), *layers())  # noqa: E731  built by whoever asks
+    return Case(SIGNAL, build, ("RESHAPE", "TRANSPOSE", *operators, "MEAN"))
+
 
 
 def image(function, *operators, channels=4):
@@ -128,6 +154,50 @@ CASES = {
         (8, 4, 4), lambda: Network(lambda x, conv: conv(F.pixel_shuffle(x + x, 2)), nn.Conv2d(2, 2, 1)),
         ("ADD", "GATHER", "DEPTH_TO_SPACE", "CONV_2D"),
     ),
+    "div": image(lambda y, x: y / (x * x + 1), "MUL", "ADD", "DIV", "MUL"),
+    "chunk": image(lambda y, _: torch.mul(*y.chunk(2, 1)), "SLICE", "SLICE", "MUL"),
+    "split in two": image(lambda y, _: torch.cat(y.split([1, 3], 1)[::-1], 1), "SLICE", "SLICE", "CONCATENATION"),
+    "conv transpose with output padding": Case(
+        IMAGE, lambda: Network(lambda x, conv: conv(x), nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1)),
+        ("TRANSPOSE_CONV",),
+    ),
+    "conv transpose grouped": Case(
+        IMAGE, lambda: Network(lambda x, conv: conv(x), nn.ConvTranspose2d(4, 4, 4, stride=2, padding=2, groups=4)),
+        ("TRANSPOSE_CONV", "SLICE"),
+    ),
+    "conv1d": signal(lambda x, conv: conv(x), lambda: [nn.Conv1d(4, 6, 3, padding=1)], "CONV_2D"),
+    "layers of one axis": signal(
+        lambda x, conv, norm, other: F.max_pool1d(F.relu(other(F.relu(norm(conv(x))))), 2),
+        lambda: [nn.Conv1d(4, 6, 3, stride=2), trained(nn.BatchNorm1d(6)), nn.Conv1d(6, 6, 3, groups=6, dilation=2, padding=2)],
+        "CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D",
+    ),
+    "conv transpose of one axis": signal(
+        lambda x, conv: F.avg_pool1d(F.relu(conv(x)), 3), lambda: [nn.ConvTranspose1d(4, 6, 2, stride=2)],
+        "TRANSPOSE_CONV", "RELU", "AVERAGE_POOL_2D",
+    ),
+    "matmul": sequence(lambda y, x: y @ x.transpose(1, 2), "FULLY_CONNECTED", "RESHAPE", "FULLY_CONNECTED"),
+    "transpose": sequence(lambda y, _: y.transpose(1, 2), "FULLY_CONNECTED", "TRANSPOSE"),
+    "sum of steps": sequence(lambda y, _: y.sum(1), "FULLY_CONNECTED", "SUM"),
+    "max pool padded": image(lambda y, _: F.max_pool2d(y, 3, 2, 1), "PADV2", "MAX_POOL_2D"),
+    "max pool in part": image(lambda y, _: F.max_pool2d(y, 3, 2, ceil_mode=True), "MAX_POOL_2D"),
+    "average pool padded": image(lambda y, _: F.avg_pool2d(y, 3, 2, 1), "PAD", "AVERAGE_POOL_2D"),
+    "average pool that counts": image(lambda y, _: F.avg_pool2d(y, 3, 2, 1, count_include_pad=False), "PAD", "AVERAGE_POOL_2D", "MUL"),
+    "average pool in part": image(lambda y, _: F.avg_pool2d(y, 3, 2, ceil_mode=True), "PAD", "AVERAGE_POOL_2D", "MUL"),
+    "adaptive pool to four": image(lambda y, _: F.adaptive_avg_pool2d(y, 2), "AVERAGE_POOL_2D"),
+    "adaptive max pool": image(lambda y, _: F.adaptive_max_pool2d(y, 2), "MAX_POOL_2D"),
+    "layer norm": sequence(lambda y, _, norm: norm(y), "FULLY_CONNECTED", *NORMALIZED, layers=lambda: [nn.LayerNorm(12)]),
+    "attention": sequence(
+        lambda y, x: F.scaled_dot_product_attention(y, x, x), "RESHAPE", "FULLY_CONNECTED", "MUL", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX",
+        "TRANSPOSE", "FULLY_CONNECTED",
+    ),
+    "attention to the past": sequence(
+        lambda y, x: F.scaled_dot_product_attention(y, x, x, is_causal=True), "RESHAPE", "FULLY_CONNECTED", "MUL", "RESHAPE",
+        "FULLY_CONNECTED", "QUANTIZE", "SUB", "SOFTMAX", "QUANTIZE", "TRANSPOSE", "FULLY_CONNECTED",
+    ),
+    "embedding": Case(
+        (5,), lambda: Network(lambda x, table, linear: linear(table(x)), nn.Embedding(20, 8), nn.Linear(8, 3)),
+        ("GATHER", "FULLY_CONNECTED"), words=20,
+    ),
     "dropout": image(lambda y, _: F.dropout(y, training=False)),
 }  # fmt: skip
 
@@ -139,14 +209,16 @@ def trained(norm):
     return norm
 
 
-def samples(shape, count=32, seed=0):
+def samples(shape, count=32, seed=0, words=0):
+    if words:
+        return np.random.default_rng(seed).integers(0, words, (count, *shape))
     return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
 
 
-def model_of(build, shape) -> Model:
+def model_of(build, shape, words=0) -> Model:
     """The captured network, with weights that are the same every time."""
     torch.manual_seed(0)
-    return capture(build(), (torch.from_numpy(samples(shape, 1)),), "network")
+    return capture(build(), (torch.from_numpy(samples(shape, 1, words=words)),), "network")
 
 
 def split_of(inputs, labels=None) -> Split:

@@ -39,11 +39,30 @@ def _between_scales(graph: fx.GraphModule, node: Node) -> None:  # noqa: ARG001 
     node.args = (_call(node, "requantize", node.args[0]), *node.args[1:])
 
 
+def _add_constant(graph: fx.GraphModule, node: Node) -> None:
+    """The converter writes no ADD of an int16 constant, but the SUB of its negative: they are symmetric."""
+    for value, other in (node.args, node.args[::-1]):
+        stored = isinstance(other, fx.Node) and operator_name(other) == "dequantize_per_tensor" and is_constant(other.args[0])
+        if stored and torch.int16 in other.args:
+            negative = graph.graph.call_function(other.target, (_stored(graph, other, torch.neg), *other.args[1:]))
+            difference = graph.graph.call_function(torch.ops.aten.sub.Tensor, (value, negative))
+            negative.meta, difference.meta = dict(other.meta), dict(node.meta)
+            node.replace_all_uses_with(difference)
+            return
+
+
 def _prelu(graph: fx.GraphModule, node: Node) -> None:
     rank = node.args[0].meta["val"].dim()
     by_channel = [-1] if rank == 4 else [-1, *([1] * (rank - 2))]
     slopes = _stored(graph, node.args[1], lambda values: values.reshape(by_channel))
     node.replace_all_uses_with(_call(node, "prelu", node.args[0], slopes, *node.args[1].args[1:3]))
+
+
+def _embedding(graph: fx.GraphModule, node: Node) -> None:
+    table = _stored(graph, node.args[0], lambda values: values)
+    rows = graph.graph.call_function(torch.ops.aten.to.dtype, (node.args[1], torch.int32))
+    rows.meta = dict(node.args[1].meta)
+    node.replace_all_uses_with(_call(node, "take_rows", table, rows, *node.args[0].args[1:3]))
 
 
 def _transposed_convolution(graph: fx.GraphModule, node: Node) -> None:
@@ -105,7 +124,9 @@ def _stored_constant(graph: fx.GraphModule, node: Node, part: object, change: Ch
 
 INSERTIONS: dict[str, Callable[[fx.GraphModule, Node], None]] = {
     "quantize_per_tensor": _between_scales,
+    "add": _add_constant,
     "prelu": _prelu,
+    "embedding": _embedding,
     "conv_transpose2d": _transposed_convolution,
     "pixel_shuffle": _pixel_shuffle,
 }

@@ -39,6 +39,13 @@ def take_channels(x: torch.Tensor, order: list[int], channels_last: bool) -> tor
 
 
 @_operator
+def take_rows(table: torch.Tensor, rows: torch.Tensor, scale: float, zero_point: int, channels_last: bool) -> torch.Tensor:
+    """Rows of an int8 table by their numbers (int32), as real numbers; the layout makes no difference."""
+    del channels_last
+    return (table[rows] - zero_point) * torch.tensor(scale)
+
+
+@_operator
 def depth_to_space(x: torch.Tensor, block: int, channels_last: bool) -> torch.Tensor:
     """Channels in the order (row, column, channel) spread over blocks; torch's pixel shuffle has (channel, row, column)."""
     image = x if channels_last else x.permute(0, 2, 3, 1)

@@ -1,44 +1,19 @@
 """Rewrites that leave a network's function as it is and make it easier to quantize and to export."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import fx
 
-from compress.lowering.nodes import add_constant, argument, operator_name, rank
-from compress.model import layer_name
+from compress.lowering.nodes import argument, operator_name, rank
+from compress.lowering.rewriting import Rewrite, call, number, rewrite
 
 aten = torch.ops.aten
-Rewrite = Callable[[fx.GraphModule, fx.Node], Any]
-"""Gives the node or value that stands for a node from now on, having added to the graph what that needs; None leaves the node alone."""
 
 
 def simplify(graph: fx.GraphModule) -> None:
     """Rewrites every node that has a row in REWRITES, in place."""
-    for node in list(graph.graph.nodes):
-        rewrite = REWRITES.get(operator_name(node))
-        if rewrite is None:
-            continue
-        with graph.graph.inserting_before(node):
-            replacement = rewrite(graph, node)
-        if replacement is not None:
-            node.replace_all_uses_with(replacement)
-            graph.graph.erase_node(node)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-
-
-def _call(node: fx.Node, operator: Any, *arguments: Any) -> fx.Node:
-    """A new node that belongs to the same layer and has the same shape as `node`."""
-    made = node.graph.call_function(operator, arguments)
-    made.meta = node.meta | {"nn_module_stack": {"": (layer_name(node), "")}}
-    return made
-
-
-def _number(graph: fx.GraphModule, node: fx.Node, value: float) -> fx.Node:
-    """A constant with as many axes as the node's tensor, so that a converter needn't ask how it is laid out."""
-    return add_constant(graph, f"{node.name}_operand_{len(graph.graph.nodes)}", torch.full([1] * rank(node), value))
+    rewrite(graph, REWRITES)
 
 
 def _identity(graph: fx.GraphModule, node: fx.Node) -> Any:  # noqa: ARG001  one signature for all
@@ -52,10 +27,10 @@ def _arithmetic(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:
         return None
     name = operator_name(node)
     if name == "rsub":
-        return _call(node, aten.sub.Tensor, _number(graph, node, float(operand)), node.args[0])
+        return call(node, aten.sub.Tensor, number(graph, node, float(operand)), node.args[0])
     if name == "div":
-        return _call(node, aten.mul.Tensor, node.args[0], _number(graph, node, 1 / operand))
-    return _call(node, getattr(aten, name).Tensor, node.args[0], _number(graph, node, float(operand)))
+        return call(node, aten.mul.Tensor, node.args[0], number(graph, node, 1 / operand))
+    return call(node, getattr(aten, name).Tensor, node.args[0], number(graph, node, float(operand)))
 
 
 def _pooling(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
@@ -64,9 +39,9 @@ def _pooling(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: A
     image = isinstance(node.args[0], fx.Node) and rank(node.args[0]) == 4
     if not image or not isinstance(axes, list | tuple) or {axis % 4 for axis in axes} != {2, 3} or argument(node, "keepdim"):
         return None
-    pooled = _call(node, aten.mean.dim if operator_name(node) == "mean" else aten.sum.dim_IntList, node.args[0], [2, 3], True)
+    pooled = call(node, aten.mean.dim if operator_name(node) == "mean" else aten.sum.dim_IntList, node.args[0], [2, 3], True)
     pooled.meta["val"] = node.meta["val"][..., None, None]
-    return _call(node, aten.flatten.using_ints, pooled, 1)
+    return call(node, aten.flatten.using_ints, pooled, 1)
 
 
 def _average(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
@@ -76,30 +51,30 @@ def _average(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: A
     whole = list(node.meta["val"].shape[-2:]) == [1, 1] and (kernel is None or kernel == size)
     if rank(node) != 4 or not whole or size == [1, 1] or (isinstance(padding, list) and any(padding)):
         return None
-    return None if argument(node, "divisor_override") else _call(node, aten.mean.dim, node.args[0], [2, 3], True)
+    return None if argument(node, "divisor_override") else call(node, aten.mean.dim, node.args[0], [2, 3], True)
 
 
 def _clamp(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
     low, high = argument(node, "min"), argument(node, "max")
     if isinstance(low, int | float) and isinstance(high, int | float):
-        return _call(node, aten.hardtanh.default, node.args[0], float(low), float(high))
-    return _call(node, aten.relu.default, node.args[0]) if low == 0 and high is None else None
+        return call(node, aten.hardtanh.default, node.args[0], float(low), float(high))
+    return call(node, aten.relu.default, node.args[0]) if low == 0 and high is None else None
 
 
 def _reshape(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  one signature for all
     """A view needs memory in order, which the copies left out here had seen to; a reshape doesn't."""
-    return _call(node, aten.reshape.default, *node.args)
+    return call(node, aten.reshape.default, *node.args)
 
 
 def _silu(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  one signature for all
     """SiLU is x times its sigmoid."""
-    return _call(node, aten.mul.Tensor, node.args[0], _call(node, aten.sigmoid.default, node.args[0]))
+    return call(node, aten.mul.Tensor, node.args[0], call(node, aten.sigmoid.default, node.args[0]))
 
 
 def _hardsigmoid(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
     """Hard sigmoid is relu6(x + 3) / 6."""
-    shifted = _call(node, aten.add.Tensor, node.args[0], _number(graph, node, 3.0))
-    return _call(node, aten.mul.Tensor, _call(node, aten.relu6.default, shifted), _number(graph, node, 1 / 6))
+    shifted = call(node, aten.add.Tensor, node.args[0], number(graph, node, 3.0))
+    return call(node, aten.mul.Tensor, call(node, aten.relu6.default, shifted), number(graph, node, 1 / 6))
 
 
 REWRITES: dict[str, Rewrite] = {

@@ -56,6 +56,11 @@ def _prelu(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Sequ
     return _operator(operator_code(file, Builtin.PRELU), inputs, outputs)
 
 
+def _take_rows(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Sequence[Any]) -> Any:
+    _quantize(file, inputs[0], given[:1], given[1])
+    return _operator(operator_code(file, Builtin.GATHER), inputs, outputs, schema.GatherOptionsT())
+
+
 def _take_channels(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Sequence[Any]) -> Any:
     options = schema.GatherOptionsT()
     options.axis = 3
@@ -104,6 +109,7 @@ WRITERS: dict[str, Callable[[Any, Sequence[int], Sequence[int], Sequence[Any]], 
     "requantize": _requantize,
     "prelu": _prelu,
     "take_channels": _take_channels,
+    "take_rows": _take_rows,
     "depth_to_space": _depth_to_space,
     "transpose_conv": _transpose_conv,
 }

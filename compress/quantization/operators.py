@@ -41,6 +41,8 @@ RULES: dict[str, Rule] = {
     "sub": Rule("free", fuses=True),
     "mul": Rule("free", fuses=True),
     "prelu": Rule("free"),
+    "div": Rule("free"),
+    "rsqrt": Rule("free"),
     "mean": Rule("free"),
     "sum": Rule("free"),
     "matmul": Rule("free"),
@@ -60,7 +62,7 @@ RULES: dict[str, Rule] = {
             *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "pad", "cat"),
             *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "slice", "select"),
             *("split", "split_with_sizes", "chunk", "getitem", "expand"),
-            *("upsample_nearest2d", "upsample_bilinear2d", "pixel_shuffle"),
+            *("upsample_nearest2d", "upsample_bilinear2d", "pixel_shuffle", "embedding"),
         ],
         Rule("shared"),
     ),
@@ -77,6 +79,9 @@ def rule(node: fx.Node) -> Rule | None:
 REFUSED: dict[str, Callable[[fx.Node], bool]] = {
     **dict.fromkeys(("conv1d", "conv2d", "linear"), lambda node: not is_constant(node.args[1])),
     "pad": lambda node: argument(node, "mode") != "constant",
+    "embedding": lambda node: not is_constant(node.args[0]),
+    # TFLite's int8 division gives wrong numbers where the dividend is 0
+    "div": lambda node: not is_constant(node.args[0]),
     # TFLite's average never counts padding and always divides by what it counts
     "avg_pool2d": lambda node: any(_numbers(argument(node, "padding"))) or bool(argument(node, "ceil_mode")),
 }

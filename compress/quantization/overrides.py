@@ -8,6 +8,7 @@ from typing import ClassVar, get_args
 
 from torch import fx
 
+from compress.lowering.decompositions.normalization import WIDE
 from compress.lowering.nodes import is_float, operator_name
 from compress.model import layer_name
 from compress.quantization.operators import RULES, rule
@@ -78,7 +79,8 @@ def resolve(graph: fx.Graph, overrides: Sequence[Override], scheme: str = "int8"
                 f"quantize: layer '{layer_name(node)}': operator '{operator_name(node)}' can't be quantized to {chosen}; leave it in "
                 f"float with 'overrides: [{{operator: {operator_name(node)}, scheme: float}}]'"
             )
-    follow(schemes, named)
+    schemes |= {node: "int16x8" for node, chosen in schemes.items() if chosen in ("int8", "w4a8") and node.meta.get(WIDE)}
+    follow(schemes, named | {node for node in nodes if operator_name(node) == "cat"})
     return schemes
 
 

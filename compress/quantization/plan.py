@@ -104,8 +104,6 @@ def follow(schemes: dict[fx.Node, str], named: Collection[fx.Node] = ()) -> None
 
 
 def _integers(places: list[Place], integers: Mapping[fx.Node, Integers]) -> Integers:
-    """All operators of a group have the same type of activations; any of them tells it."""
-    place = places[0]
-    if isinstance(place, tuple):
-        return integers[place[1]]
-    return integers[place] if place in integers else integers[next(iter(place.users))]
+    """All operators of a group have the same type of activations; any of them tells it. What only enters or leaves has 8 bits."""
+    readers = [place[1] if isinstance(place, tuple) else place for place in places]
+    return next((integers[reader] for reader in readers if reader in integers), INTEGERS["int8"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import fx
 
+from compress.lowering.decompositions.normalization import WIDE
 from compress.lowering.nodes import is_float, operator_name
 from compress.quantization.operators import Rule, rule
 
@@ -79,11 +80,26 @@ def is_fused(node: fx.Node, integer: Collection[fx.Node]) -> bool:
 def published(node: fx.Node, integer: Dtypes) -> torch.dtype | None:
     """The type of integers that a node's value is made as, for all who read it; None where it is made in float."""
     if node.op == "placeholder":
-        dtypes = {integer.get(user) for user in node.users}
-        return dtypes.pop() if is_float(node) and len(dtypes) == 1 else None
+        return _entering(node, integer) if is_float(node) else None
     if not is_float(node) or any(is_fused(user, integer) for user in node.users):
         return None
     return integer.get(node)
+
+
+def _entering(node: fx.Node, integer: Dtypes) -> torch.dtype | None:
+    dtypes = {integer.get(user) for user in node.users}
+    if None in dtypes or len(dtypes) > 1:
+        return None if None in dtypes else torch.int8
+    return torch.int8 if all(widened(user, integer) for user in node.users) else dtypes.pop()
+
+
+def _leaving_wide(node: fx.Node, integer: Dtypes) -> list[fx.Node]:
+    return [value for value in node.all_input_nodes if widened(value, integer)] if node.op == "output" else []
+
+
+def widened(node: fx.Node, integer: Dtypes) -> bool:
+    """Whether an operator has 16 bits for its own sake, in a network of 8 bits, so that inputs and outputs needn't have them."""
+    return bool(node.meta.get(WIDE)) and integer.get(node) == torch.int16 and torch.int8 in integer.values()
 
 
 def share(graph: fx.Graph, integer: Dtypes) -> Scales:
@@ -99,6 +115,8 @@ def share(graph: fx.Graph, integer: Dtypes) -> Scales:
             edges = [_read(scales, readers, (value, node), integer[node], alone=alone) for value in activations(node)]
         if operator_name(node) == "getitem" and isinstance(node.args[0], fx.Node):
             edges = [(value, node.args[0]) for value in activations(node.args[0])]
+        for value in _leaving_wide(node, integer):
+            _read(scales, readers, (value, node), torch.int8, alone=False)
         made = published(node, integer)
         if made is not None:
             scales.add(node)

@@ -10,6 +10,7 @@ from torch import fx
 from compress.context import Context
 from compress.data.base import Inputs, Split
 from compress.lowering import batchnorm
+from compress.lowering.decompositions import decompose
 from compress.lowering.nodes import constant, drop_unused, set_constant
 from compress.lowering.simplify import simplify
 from compress.model import Model, refresh
@@ -36,6 +37,7 @@ BATCH = 32
 def unfolded_graph(model: Model) -> fx.GraphModule:
     """A copy of the network's graph, rewritten as far as that leaves its BatchNorms alone."""
     graph = model.copy_graph()
+    decompose(graph, model.example)
     simplify(graph)
     return graph
 
