@@ -12,6 +12,7 @@ import torch.ao.quantization.fx._decomposed  # registers the operators of quanti
 from torch import fx
 from torch.export import Dim, ExportedProgram
 
+import compress.graph_operators  # noqa: F401  registers those that torch hasn't
 from compress.training_mode import set_training
 from targets.errors import UserError
 

@@ -43,10 +43,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Reference:
-    """The compressed network's outputs in torch, and their integer step where they are quantized."""
+    """The compressed network's outputs in torch, their integer step where they are quantized, and whether it rounds activations."""
 
     outputs: Array
     step: float | None
+    rounds: bool
 
 
 def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
@@ -57,7 +58,7 @@ def run(recipe: Recipe, folder: Path, progress: Progress) -> Outcome:
     compressed, cached = apply(recipe, original, context)
     after = before if compressed is original else evaluate(compressed, data.evaluation, context.metric, progress)
     artifacts = [export(compressed, name, exporter, folder, progress) for name, exporter in recipe.exports]
-    rows = _measure_all(recipe, artifacts, context, Reference(after.outputs, parity.output_step(compressed)))
+    rows = _measure_all(recipe, artifacts, context, Reference(after.outputs, parity.output_step(compressed), parity.rounds(compressed)))
     return Outcome(recipe, data, original, compressed, before, after, tuple(rows), cached)
 
 
@@ -141,7 +142,7 @@ def _measured(artifact: Artifact, target: Target, context: Context, options: Run
     except TargetUnreachableError as error:
         return Scored(artifact, target.board.name, Measurement.missing(str(error)), unreachable=True)
     if row.port is not None and target.board.target == "host":
-        parity.check(row.port, artifact.path.name)
+        parity.check(row.port, artifact.path.name, reference.rounds)
     return row
 
 

@@ -59,6 +59,12 @@ def test_a_float_file_may_differ_by_rounding_only():
         check(compare(np.ones((2, 3)), np.full((2, 3), 1.01)), "m.tflite")
 
 
+def test_a_file_that_rounds_activations_may_differ_by_more():
+    check(compare(np.ones((2, 3)), np.full((2, 3), 1.01)), "m.tflite", rounds=True)
+    with pytest.raises(ExportError, match=r"at most 0\.15"):
+        check(compare(np.ones((2, 3)), np.full((2, 3), 1.2)), "m.tflite", rounds=True)
+
+
 def test_an_integer_file_may_differ_by_two_steps_however_coarse_they_are():
     check(compare(np.array([[0.0, 1.0]]), np.array([[1.0, 1.0]]), step=0.5), "m.tflite")
     with pytest.raises(ExportError, match="worst at sample 0"):

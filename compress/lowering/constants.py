@@ -23,7 +23,8 @@ def is_stored(node: fx.Node) -> bool:
 
 def four_bit_weights(graph: fx.GraphModule) -> dict[str, torch.Tensor]:
     """The names of the weights that have 4 bits, stored in int8, each with the scales of its channels (float32)."""
-    nodes = [node for node in graph.graph.nodes if operator_name(node) == "dequantize_per_channel" and is_stored(node)]
+    names = ("dequantize_per_channel", "dequantize_per_block")
+    nodes = [node for node in graph.graph.nodes if operator_name(node) in names and is_constant(node.args[0])]
     return {str(node.args[0].target): constant(graph, node.args[1]) for node in nodes if argument(node, "quant_max") == FOUR_BITS}
 
 

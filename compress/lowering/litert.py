@@ -6,7 +6,7 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
-from compress.lowering import batchnorm, own_insertion
+from compress.lowering import batchnorm, own_insertion, stored_weights
 from compress.lowering.constants import expand
 from compress.lowering.layout import CHANNELS_FIRST, CHANNELS_LAST
 from compress.lowering.nodes import maker, operator_name
@@ -40,6 +40,7 @@ def convert(model: Model, channels_last: bool) -> bytes:
     graph = model.copy_graph()
     simplify(graph)
     batchnorm.fold(graph)
+    stored_weights.make_real(graph)
     own_insertion.insert(graph)
     expand(graph)
     for node in graph.graph.nodes:

@@ -8,7 +8,7 @@ import torch
 from torch import fx
 from torch.export import Dim
 
-from compress.lowering import batchnorm, onnx_integers
+from compress.lowering import batchnorm, onnx_integers, onnx_weights
 from compress.lowering.constants import four_bit_weights
 from compress.lowering.nodes import constant, output_nodes
 from compress.lowering.quiet import quiet
@@ -26,11 +26,13 @@ def convert(model: Model, opset: int) -> bytes:
     """The model as one ONNX file. ExportError naming the layer and operator that ONNX hasn't.
 
     Batch axes are called "batch" where the model leaves them free. Integers stay stored as integers (weights of 4 bits two a byte),
-    read through DequantizeLinear; halves through Cast. Integers of 16 or 4 bits make the opset 21 where an older one is asked for.
+    read through DequantizeLinear, or Cast and Mul where activations are float; halves through Cast. Integers of 16 or 4 bits make the
+    opset 21 where an older one is asked for.
     """
     graph = model.copy_graph()
     simplify(graph)
     batchnorm.fold(graph)
+    casts = onnx_weights.lower(graph) or _has_halves(graph)
     graph.train(False)
     outputs = ["output", *(f"output_{number}" for number in range(1, len(output_nodes(graph))))]
     batch = tuple({0: Dim("batch")} for _ in model.example) if model.free_batch else None
@@ -41,9 +43,9 @@ def convert(model: Model, opset: int) -> bytes:
                 model.example,
                 dynamo=True,
                 dynamic_shapes=batch,
-                opset_version=max(opset, OPSET_OF_OTHER_INTEGERS) if _has_other_integers(graph) else opset,
+                opset_version=max(opset, OPSET_OF_OTHER_INTEGERS) if _has_other_integers(model.graph) else opset,
                 output_names=outputs,
-                optimize=not _has_halves(graph),  # would store the halves of small weights as float32 again
+                optimize=not casts,  # would store small weights as float32 again
                 verbose=False,
             )
     except CONVERTER_ERRORS as error:
@@ -70,11 +72,12 @@ def _finish(file: Any, model: Model, graph: fx.GraphModule) -> bytes:
     layers = {node.name: layer_name(node) for node in graph.graph.nodes if node.op == "call_function"}
     used: Counter[str] = Counter()
     for node in file.graph.node:
-        name = layers.get(node.name.removeprefix("node_"), node.name)
+        said = {entry.key: entry.value for entry in node.metadata_props}
+        name = said.get(onnx_weights.LAYER) or layers.get(node.name.removeprefix("node_"), node.name)
         used[name] += 1
         node.name = name if used[name] == 1 else f"{name}/{used[name]}"
         node.ClearField("doc_string")
-    onnx_integers.pack_weights(file, four_bit_weights(graph))
+    onnx_integers.pack_weights(file, four_bit_weights(model.graph))
     parts = file.graph
     for part in (file, parts, *parts.node, *parts.input, *parts.output, *parts.value_info, *parts.initializer):
         part.ClearField("metadata_props")

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from compress.lowering import litert
+from compress.lowering import litert, stored_weights
 from compress.lowering.constants import four_bit_weights
 from compress.lowering.nodes import constant, output_layers
 from compress.model import Model
@@ -24,12 +24,22 @@ def to_bytes(model: Model, channels_last: bool) -> bytes:
 
 
 def _tidy(model: Model, content: bytes) -> bytes:
-    from compress.lowering import flatbuffer, flatten_order, halved_constants, tflite_integers, tflite_names, tflite_operators
+    from compress.lowering import (
+        flatbuffer,
+        flatten_order,
+        halved_constants,
+        tflite_integers,
+        tflite_names,
+        tflite_operators,
+        tflite_weights,
+    )
 
     file = flatbuffer.read(content)
     file.description = "edgepress"
     tflite_operators.write_builtins(file)
+    read_as_real = tflite_weights.store(file, stored_weights.stored(model.graph))
     flatten_order.reorder(file)
+    tflite_weights.read_channels(file, read_as_real)
     tflite_integers.widen_biases(file)
     tflite_integers.pack_weights(file, [scales.numpy().tobytes() for scales in four_bit_weights(model.graph).values()])
     _refuse_without_kernel(file)

@@ -7,7 +7,7 @@ from torch import fx
 
 from compress.context import Context
 from compress.model import Model, Stage, Step, layer_name
-from compress.quantization import familiarity, ranges, static
+from compress.quantization import familiarity, ranges, static, weights_only
 from compress.quantization.chosen import NOTHING
 from compress.quantization.halves import halve
 from compress.quantization.neural_compressor import engine
@@ -16,10 +16,9 @@ from compress.quantization.overrides import Override, granularities, resolve, su
 from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
 from compress.quantization.rounding import ROUNDINGS, WeightRounding
-from compress.quantization.schemes import INTEGERS
 from targets.errors import UserError, did_you_mean
 
-Scheme = Literal["int8", "int16x8", "w4a8", "float16"]
+Scheme = Literal["int8", "int16x8", "w4a8", "dynamic", "weight_only", "float16"]
 Engine = Literal["edgepress", "neural-compressor"]
 SAMPLES_FOR_WARNING = 64
 
@@ -36,6 +35,9 @@ class Quantize:
     `weight_rounding: balanced` rounds weights so that the errors of a kernel and of a channel cancel, `nearest` each by itself.
     `overrides` are rules in order, the last that fits a layer wins:
     `{match: "head\\..*", scheme: float}` for layer names, `{operator: softmax, scheme: float}` for operators, or both.
+    `dynamic` and `weight_only` need no calibration: weights of convolutions, linear layers and embeddings are integers, of `bits` 8 or 4
+    in `weight_only`, with a scale for each channel or for each `block` of so many inputs; activations stay float, and are rounded to int8
+    as they come into a layer in `dynamic`.
     `engine: neural-compressor` lets Intel's tool choose by one of its algorithms: `static` and `smooth-quant` ranges and weights of
     `int8`, `gptq`, `autoround` and `rtn` the weights of any scheme of integers; what it leaves open is chosen as without it.
     """
@@ -50,6 +52,8 @@ class Quantize:
     weight_granularity: Granularity = "channel"
     weight_rounding: WeightRounding = "balanced"
     overrides: tuple[Override, ...] = ()
+    bits: weights_only.Bits = 8
+    block: int | None = None
     engine: Engine = "edgepress"
     algorithm: Algorithm | None = None
 
@@ -59,8 +63,11 @@ class Quantize:
         for name, possible in words.items():
             if getattr(self, name) not in possible:
                 raise UserError(f"{name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
-        if self.overrides and self.scheme not in INTEGERS:
-            raise UserError(f"overrides choose between integers and float, so they need one of these schemes: {', '.join(INTEGERS)}")
+        if self.overrides and self.scheme == "float16":
+            raise UserError("overrides choose between integers and float, which scheme float16 has none of; use another scheme")
+        if self.scheme in weights_only.SCHEMES and self.algorithm is not None:
+            raise UserError(f"quantize: scheme {self.scheme} chooses its weights itself; leave 'engine' and 'algorithm' out")
+        weights_only.check(self.scheme, self.bits, self.block, self.weight_granularity, self.overrides)
         if self.engine == "neural-compressor":
             engine.check(self.algorithm, self.scheme)
         elif self.algorithm is not None:
@@ -76,7 +83,21 @@ class Quantize:
         if self.scheme == "float16":
             lines.append(f"{halve(graph)} weights to float16")
             return model.then(graph, Step("quantize", asdict(self), tuple(lines)), "quantized")
+        if self.scheme in weights_only.SCHEMES:
+            return self._store_weights(model, graph, lines, context)
         return self._to_integers(model, graph, lines, context)
+
+    def _store_weights(self, model: Model, graph: fx.GraphModule, lines: list[str], context: Context) -> Model:
+        resolved = resolve(graph.graph, self.overrides, self.scheme)
+        schemes = {layer: resolved[layer] for layer in weights_only.layers(graph)}
+        chosen = [layer.name for layer, scheme in schemes.items() if scheme == self.scheme]
+        weights_only.refuse(graph, chosen, self.scheme, context.exports)
+        options = weights_only.Options(self.scheme, self.bits, self.block, self.weight_observer, ROUNDINGS[self.weight_rounding])
+        finely = granularities(graph.graph, self.overrides, self.weight_granularity)
+        integers, said = weights_only.store(graph, chosen, options, finely)
+        details = {"layers": {layer_name(layer): scheme for layer, scheme in schemes.items()}}
+        lines = [*lines, *summary(schemes), *said]
+        return model.quantized(integers, graph, Step("quantize", asdict(self), tuple(lines), details))
 
     def _to_integers(self, model: Model, graph: fx.GraphModule, lines: list[str], context: Context) -> Model:
         schemes = resolve(graph.graph, self.overrides, self.scheme)
