@@ -12,6 +12,7 @@ from compress.quantization.allocation import Table
 from compress.quantization.mixing import Budget, Mixture
 from compress.quantization.overrides import Override, resolve
 from compress.quantization.parameters import WeightObserver
+from compress.quantization.rounding import ROUNDINGS, WeightRounding
 from compress.quantization.schemes import LayerScheme
 from compress.quantization.sensitivity import Quantization, Trials, prepare
 from compress.quantization.units import Choice
@@ -47,10 +48,11 @@ class MixedPrecision:
     samples: int = 200
     observer: str = "mse"
     weight_observer: WeightObserver = "mse"
+    weight_rounding: WeightRounding = "balanced"
     overrides: tuple[Override, ...] = ()
 
     def __post_init__(self) -> None:
-        words = {"weight_observer": get_args(WeightObserver), "observer": ranges.OBSERVERS}
+        words = {"weight_observer": get_args(WeightObserver), "weight_rounding": ROUNDINGS, "observer": ranges.OBSERVERS}
         for name, possible in words.items():
             if getattr(self, name) not in possible:
                 raise UserError(f"{name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
@@ -68,7 +70,7 @@ class MixedPrecision:
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with its layers' schemes. UserError where the budget can't be kept, with what comes nearest."""
         schemes = _possible(self.schemes, context.exports)
-        options = Quantization("int8", self.observer, self.weight_observer, overrides=self.overrides)
+        options = Quantization("int8", self.observer, self.weight_observer, weight_rounding=self.weight_rounding, overrides=self.overrides)
         trials = prepare(model, context, options, context.data.calibration.first(self.samples))
         budget, lines = self._budget(model, context, trials, schemes)
         found = mixing.losses(trials, budget.costs, context.progress)

@@ -17,6 +17,7 @@ from compress.quantization.overrides import Override, granularities, resolve
 from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
 from compress.quantization.ranges import Histogram
+from compress.quantization.rounding import ROUNDINGS, WeightRounding
 from compress.quantization.units import Choice, Unit, units
 
 BATCH = 64
@@ -70,6 +71,7 @@ class Quantization:
     observer: str = "mse"
     weight_observer: WeightObserver = "mse"
     weight_granularity: Granularity = "channel"
+    weight_rounding: WeightRounding = "balanced"
     overrides: tuple[Override, ...] = ()
 
 
@@ -95,7 +97,9 @@ class Trials:
         rules = (*self.options.overrides, *self.overrides(choices))
         schemes = {node.name: scheme for node, scheme in resolve(self.graph.graph, rules, self.options.scheme).items()}
         finely = granularities(self.graph.graph, rules, self.options.weight_granularity)
-        return static.to_integers(self.graph, schemes, self.seen, self.options.observer, self.options.weight_observer, finely)
+        options = self.options
+        rounding = ROUNDINGS[options.weight_rounding]
+        return static.to_integers(self.graph, schemes, self.seen, options.observer, options.weight_observer, finely, rounding=rounding)
 
     def judge(self, choices: Choices) -> Quality:
         """The quality of the network with these choices."""
