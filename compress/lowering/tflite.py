@@ -1,16 +1,24 @@
 """The TFLite bytes of a model, made once however many exporters ask for them."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import fx
 
-from compress.lowering import litert, stored_weights
+from compress.lowering import kernels, litert, stored_weights
 from compress.lowering.constants import four_bit_weights
 from compress.lowering.nodes import constant, output_layers
 from compress.model import Model
+from compress.quantization.schemes import INTEGERS
 from targets.errors import ExportError
+
+MOVES = {"DEQUANTIZE", "TRANSPOSE", "RESHAPE", "PAD"}
+"""What may stand in float between an integer layer and one in float, called after either."""
+NUMBERED = re.compile(r"_\d+$")
+"""What a name that is taken gets."""
 
 _converted: WeakKeyDictionary[Model, dict[bool, bytes]] = WeakKeyDictionary()
 
@@ -19,6 +27,9 @@ def to_bytes(model: Model, channels_last: bool) -> bytes:
     """The model as a TFLite file for one sample, NHWC where `channels_last`; ExportError naming layer and operator where it can't be."""
     made = _converted.setdefault(model, {})
     if channels_last not in made:
+        without = kernels.refusal(_int16(model), ["tflite"])
+        if without is not None:
+            raise ExportError(without)
         made[channels_last] = _tidy(model, litert.convert(model, channels_last))
     return made[channels_last]
 
@@ -47,16 +58,19 @@ def _tidy(model: Model, content: bytes) -> bytes:
     tflite_names.rename(file, inputs, output_layers(model.graph), _weighted(model))
     if any(constant(model.graph, node).dtype == torch.float16 for node in model.graph.graph.nodes if node.op == "get_attr"):
         halved_constants.halve(file)
-    if _integers_only(model):
-        _refuse_floats(file)
+    _refuse_floats(file, _schemes(model))
     return flatbuffer.write(file)
 
 
-def _integers_only(model: Model) -> bool:
-    """Whether a pass says that every layer computes with integers."""
-    said = [step.details["layers"] for step in model.history if step.name == "quantize" and "layers" in step.details]
-    layers: dict[str, str] = said[-1] if said else {}
-    return bool(layers) and set(layers.values()) == {"int8"}
+def _int16(model: Model) -> dict[fx.Node, str]:
+    """The operators that read int16."""
+    return {node: "int16x8" for node in model.graph.graph.nodes if any(torch.int16 in value.args for value in node.all_input_nodes)}
+
+
+def _schemes(model: Model) -> dict[str, str]:
+    """What the last pass that chose schemes says of each layer."""
+    said: list[dict[str, str]] = [step.details["layers"] for step in model.history if "layers" in step.details]
+    return said[-1] if said else {}
 
 
 def _refuse_without_kernel(file: Any) -> None:
@@ -69,14 +83,18 @@ def _refuse_without_kernel(file: Any) -> None:
         raise ExportError(f"operator '{operator}': TFLite's runtime has no kernel for it; {litert.CURE}")
 
 
-def _refuse_floats(file: Any) -> None:
-    """A converter that falls back to float says nothing; we do."""
-    from compress.lowering.flatbuffer import FLOATS
+def _refuse_floats(file: Any, schemes: Mapping[str, str]) -> None:
+    """A converter that falls back to float says nothing; we do. In a network partly in float, operators go by their layers' names."""
+    from compress.lowering.flatbuffer import FLOATS, operator_names, text
 
     graph = file.subgraphs[0]
-    for operator in graph.operators:
-        if any(graph.tensors[index].type in FLOATS for index in operator.outputs):
-            name = graph.tensors[operator.outputs[0]].name
+    everywhere = bool(schemes) and all(scheme in INTEGERS for scheme in schemes.values())
+    for operator, kind in zip(graph.operators, operator_names(file), strict=True):
+        made = [graph.tensors[index] for index in operator.outputs]
+        name = text(made[0].name)
+        layer = name if name in schemes else NUMBERED.sub("", name)
+        integer = everywhere or (kind not in MOVES and schemes.get(layer) in INTEGERS)
+        if integer and any(tensor.type in FLOATS for tensor in made):
             raise ExportError(f"layer '{name}': TFLite has no integer form of it; leave it in float with 'overrides' of quantize")
 
 

@@ -1,21 +1,24 @@
 """Makes a network's numbers smaller: integers from end to end, or float16 weights."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from torch import fx
 
 from compress.context import Context
+from compress.lowering import kernels
 from compress.model import Model, Stage, Step, layer_name
 from compress.quantization import familiarity, ranges, static, weights_only
 from compress.quantization.chosen import NOTHING
 from compress.quantization.halves import halve
 from compress.quantization.neural_compressor import engine
 from compress.quantization.neural_compressor.engine import Algorithm
-from compress.quantization.overrides import Override, granularities, resolve, summary
+from compress.quantization.overrides import Override, by_layer, granularities, resolve, summary
 from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
 from compress.quantization.rounding import ROUNDINGS, WeightRounding
+from compress.quantization.schemes import INTEGERS
 from targets.errors import UserError, did_you_mean
 
 Scheme = Literal["int8", "int16x8", "w4a8", "dynamic", "weight_only", "float16"]
@@ -33,13 +36,14 @@ class Quantize:
     `percentile` (99.99 % of the values) or `mse` (smallest squared error);
     `weight_observer` that of a channel of weights; with `weight_granularity: tensor` all channels of a layer have one scale.
     `weight_rounding: balanced` rounds weights so that the errors of a kernel and of a channel cancel, `nearest` each by itself.
+    `full_integer` makes a layer in float an error; left out, it is true where C is exported.
     `overrides` are rules in order, the last that fits a layer wins:
     `{match: "head\\..*", scheme: float}` for layer names, `{operator: softmax, scheme: float}` for operators, or both.
     `dynamic` and `weight_only` need no calibration: weights of convolutions, linear layers and embeddings are integers, of `bits` 8 or 4
     in `weight_only`, with a scale for each channel or for each `block` of so many inputs; activations stay float, and are rounded to int8
     as they come into a layer in `dynamic`.
     `engine: neural-compressor` lets Intel's tool choose by one of its algorithms: `static` and `smooth-quant` ranges and weights of
-    `int8`, `gptq`, `autoround` and `rtn` the weights of any scheme of integers; what it leaves open is chosen as without it.
+    `int8`, `gptq`, `awq`, `autoround` and `rtn` the weights of any scheme of integers; what it leaves open is chosen as without it.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -56,6 +60,7 @@ class Quantize:
     block: int | None = None
     engine: Engine = "edgepress"
     algorithm: Algorithm | None = None
+    full_integer: bool | None = None
 
     def __post_init__(self) -> None:
         words = {"scheme": get_args(Scheme), "weight_observer": get_args(WeightObserver), "observer": ranges.OBSERVERS}
@@ -65,6 +70,8 @@ class Quantize:
                 raise UserError(f"{name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
         if self.overrides and self.scheme == "float16":
             raise UserError("overrides choose between integers and float, which scheme float16 has none of; use another scheme")
+        if self.full_integer and self.scheme not in INTEGERS:
+            raise UserError(f"quantize: full_integer needs one of these schemes: {', '.join(INTEGERS)}; {self.scheme} computes in float")
         if self.scheme in weights_only.SCHEMES and self.algorithm is not None:
             raise UserError(f"quantize: scheme {self.scheme} chooses its weights itself; leave 'engine' and 'algorithm' out")
         weights_only.check(self.scheme, self.bits, self.block, self.weight_granularity, self.overrides)
@@ -76,7 +83,8 @@ class Quantize:
     def __call__(self, model: Model, context: Context) -> Model:
         """The quantized network, whose graph computes what the exported integers will.
 
-        Raises UserError for an operator that has no integer form, for an override that matches nothing, and without calibration samples.
+        Raises UserError for an operator that has no integer form or no kernel in a format that is exported, for an override that
+        matches nothing, for a layer in float where `full_integer` forbids it, and without calibration samples.
         """
         graph, folded = static.float_graph(model)
         lines = [f"folded {len(folded)} BatchNorm layers"] if folded else []
@@ -101,6 +109,7 @@ class Quantize:
 
     def _to_integers(self, model: Model, graph: fx.GraphModule, lines: list[str], context: Context) -> Model:
         schemes = resolve(graph.graph, self.overrides, self.scheme)
+        self._refuse(schemes, context.exports)
         chosen, said = NOTHING, list[str]()
         if self.algorithm is not None:
             chosen, said = engine.decide(graph, schemes, self.algorithm, static.samples(model, context))
@@ -113,7 +122,7 @@ class Quantize:
         if (unlike := familiarity.warning(model, static.tensors(first))) is not None:
             lines.append(unlike)
         details = {
-            "layers": {layer_name(node): scheme for node, scheme in schemes.items()},
+            "layers": by_layer(schemes),
             "calibration_samples": calibration.samples,
         }
         by_name = {node.name: scheme for node, scheme in schemes.items()}
@@ -122,3 +131,16 @@ class Quantize:
             graph, by_name, seen, self.observer, self.weight_observer, finely, chosen, ROUNDINGS[self.weight_rounding]
         )
         return model.quantized(integers, graph, Step("quantize", asdict(self), tuple(lines), details))
+
+    def _refuse(self, schemes: dict[fx.Node, str], exports: Collection[str]) -> None:
+        """What can't be had is said before calibration takes its time."""
+        without = kernels.refusal(schemes, exports)
+        if without is not None:
+            raise UserError(f"quantize: {without}")
+        real = [layer for layer, scheme in by_layer(schemes).items() if scheme == "float"]
+        if real and (self.full_integer or (self.full_integer is None and "c" in exports)):
+            why = "" if self.full_integer else ", as 'c' among the exports makes it"
+            raise UserError(
+                f"quantize: full_integer is true{why}, but overrides leave layers in float: {', '.join(real)}; give them an integer "
+                "scheme or set 'full_integer: false'"
+            )

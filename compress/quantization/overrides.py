@@ -92,6 +92,12 @@ def summary(schemes: Mapping[fx.Node, str]) -> list[str]:
     return [*lines, f"left in float by overrides: {', '.join(left)}"] if left else lines
 
 
+def by_layer(schemes: Mapping[fx.Node, str]) -> dict[str, str]:
+    """The scheme of each layer; float where one of its operators is in float."""
+    names = {layer_name(node): scheme for node, scheme in schemes.items()}
+    return names | {layer_name(node): scheme for node, scheme in schemes.items() if scheme == "float"}
+
+
 def granularities(graph: fx.Graph, overrides: Sequence[Override], granularity: Granularity = "channel") -> dict[str, Granularity]:
     """The granularity of every operator's weights, by the name of its node: `granularity` but for overrides."""
     found = dict.fromkeys((node.name for node in graph.nodes if node.op == "call_function"), granularity)

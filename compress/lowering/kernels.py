@@ -1,0 +1,37 @@
+"""Operators that a format's runtime has no integer kernel for, found by trying each of them (`tests/test_kernels.py` does that again)."""
+
+from collections.abc import Collection, Mapping
+
+from torch import fx
+
+from compress.lowering.nodes import operator_name
+from compress.model import layer_name
+
+WITHOUT_INT16 = frozenset({"cat", "gelu", "hardswish", "log_softmax", "pixel_shuffle", "prelu"})
+"""Of TFLite. Its converter writes none of `cat`; the runtime refuses the others or, of `prelu`, gives wrong numbers."""
+
+NAMES = {"tflite": "TFLite", "c": "C", "onnx": "ONNX"}
+C_SCHEMES = ("int8", "float")
+"""What the C compiler takes; it says itself which layers may stay in float."""
+
+
+def has_kernel(file_format: str, scheme: str, node: fx.Node) -> bool:
+    """Whether a format's runtime computes an operator with a scheme. ONNX Runtime does all of them, in float where it has no integers."""
+    if file_format == "c" and scheme not in C_SCHEMES:
+        return False
+    if file_format in ("tflite", "c") and scheme == "int16x8":
+        return operator_name(node) not in WITHOUT_INT16
+    return True
+
+
+def refusal(schemes: Mapping[fx.Node, str], formats: Collection[str]) -> str | None:
+    """Why a network with these schemes can't be written in these formats: its first layer and the cure; None where it can be."""
+    for node, scheme in schemes.items():
+        for name in formats:
+            if not has_kernel(name, scheme, node):
+                operator = operator_name(node)
+                return (
+                    f"layer '{layer_name(node)}': {NAMES[name]} has no {scheme} kernel for operator '{operator}'; choose another "
+                    f"scheme for it with 'overrides: [{{operator: {operator}, scheme: int8}}]', or leave '{name}' out of 'export'"
+                )
+    return None
