@@ -37,6 +37,7 @@ def network():
     with torch.no_grad():
         made.layers[0].weight[:, 0, 0, 0] *= 8
         made.layers[3].weight *= 20
+        made.layers[3].bias -= made(torch.from_numpy(samples(SHAPE, 48))).mean(0)
     return made
 
 
@@ -53,7 +54,7 @@ def context(model):
 @pytest.fixture(scope="module")
 def measured(model, context):
     trials = prepare(model, context, Quantization(), context.data.calibration)
-    costs = mixing.byte_costs(trials, SCHEMES, {})
+    costs = mixing.byte_costs(trials, mixing.possible(trials, SCHEMES, ()), {})
     return trials, costs, mixing.losses(trials, costs, Silent())
 
 
@@ -146,6 +147,20 @@ def test_a_file_of_the_size_comes_out_and_the_hard_layer_keeps_its_bits(model, c
     row = compress.profile(artifact, "host", context.data, options=RunOptions(0, 1))
     inputs = torch.from_numpy(samples(SHAPE, 48))
     assert (torch.from_numpy(row.evaluation.outputs).argmax(1) == quantized(inputs).argmax(1)).double().mean() > 0.97
+
+
+def test_nothing_is_mixed_that_an_export_can_not_hold(model, context):
+    with pytest.raises(UserError, match=r"with 'export: \[c\]' no layer has another scheme"):
+        MixedPrecision()(model, replace(context, exports=("c",)))
+
+    def joined(x, first, second, last):
+        return last(torch.cat([first(x), second(x)], 1).mean((2, 3)))
+
+    pair = model_of(lambda: Network(joined, nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1), nn.Linear(8, 3)), SHAPE)
+    mixed = MixedPrecision(size_kb=1, schemes=("w4a8", "int16x8"))(pair, replace(context_of(pair, samples(SHAPE)), exports=("tflite",)))
+    layers = mixed.history[-1].details["layers"]
+    assert {layers[name] for name in ("layers.0", "layers.1")} == {"int16x8"}
+    assert layers["cat"] == "int8", "TFLite joins no 16-bit integers"
 
 
 def test_layers_with_an_override_are_left_alone(model, context):

@@ -1,6 +1,6 @@
 """Which layers hold the loss of a quantized network, what would win it back, what that costs, and rules for it that were tried out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from compress.quantization.sensitivity import Choices, Quality, Quantization, Tr
 from compress.quantization.units import Choice
 from targets.errors import UserError
 
-WORTH = 0.05
+WORTH = 0.1
 """Share of the network's loss that another scheme of a layer must win back to be advised, and to stay in the advice beside others."""
 
 WORTH_FREE = 0.01
@@ -40,9 +40,9 @@ def diagnose(job: Job) -> Diagnosis:
     before, reason = files.attempt(())
     slower = files.slower(before) if before else {}
     findings, everywhere = _interventions(job, trials, base, findings, slower)
-    integers_only = "c" in job.context.exports
-    for refused in (OTHERS,) if integers_only else ((), OTHERS[:1], OTHERS):
-        choices, predicted = _advice(trials, base, _without(findings, refused), job.context)
+    formats = {"tflite", *job.context.exports}
+    for refused in ((), OTHERS[:1], OTHERS):
+        choices, predicted = _advice(trials, base, _without(trials, findings, refused, formats), job.context)
         rules = trials.overrides(choices)
         after, failed = files.attempt(rules) if rules and before else (None, reason)
         if failed is None or not before:
@@ -61,7 +61,7 @@ def diagnose(job: Job) -> Diagnosis:
         before=before,
         after=after,
         reason=failed,
-        notes=(*files.notes, *([INT8_ONLY] if integers_only else [])),
+        notes=(*files.notes, *([INT8_ONLY] if "c" in formats else [])),
     )
 
 
@@ -141,10 +141,13 @@ def _advice(trials: Trials, base: Quality, layers: Sequence[LayerFindings], cont
     return chosen, best
 
 
-def _without(layers: Sequence[LayerFindings], schemes: Sequence[str]) -> list[LayerFindings]:
-    kept = [
-        replace(layer, interventions=tuple(each for each in layer.interventions if each.choice.scheme not in schemes)) for layer in layers
-    ]
+def _without(trials: Trials, layers: Sequence[LayerFindings], refused: Sequence[str], formats: Collection[str]) -> list[LayerFindings]:
+    """The layers with those interventions alone that the formats have kernels for, and no scheme that was refused."""
+
+    def allowed(layer: LayerFindings, choice: Choice) -> bool:
+        return choice.scheme not in refused and trials.possible(layer.unit.name, choice.scheme, formats)
+
+    kept = [replace(layer, interventions=tuple(each for each in layer.interventions if allowed(layer, each.choice))) for layer in layers]
     return sorted(kept, key=lambda layer: -layer.won)
 
 

@@ -1,7 +1,7 @@
 """Chooses a scheme for each layer under a budget, by what each costs the network's answers."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, get_args
 
@@ -17,6 +17,9 @@ from compress.quantization.schemes import LayerScheme
 from compress.quantization.sensitivity import Quantization, Trials, prepare
 from compress.quantization.units import Choice
 from targets.errors import ExportError, UserError, did_you_mean
+
+Schemes = Mapping[str, Sequence[str]]
+"""Those that each layer may have."""
 
 AGREEMENT = 0.99
 """What is asked for without a budget."""
@@ -69,9 +72,9 @@ class MixedPrecision:
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with its layers' schemes. UserError where the budget can't be kept, with what comes nearest."""
-        schemes = _possible(self.schemes, context.exports)
         options = Quantization("int8", self.observer, self.weight_observer, weight_rounding=self.weight_rounding, overrides=self.overrides)
-        trials = prepare(model, context, options, context.data.calibration.first(self.samples))
+        trials = prepare(model, context, options, context.data.calibration.first(self.samples), context.exports)
+        schemes = mixing.possible(trials, self.schemes, context.exports)
         budget, lines = self._budget(model, context, trials, schemes)
         found = mixing.losses(trials, budget.costs, context.progress)
         mixture = mixing.mix(trials, found, budget, context.progress)
@@ -84,7 +87,7 @@ class MixedPrecision:
         lines += _lines(trials, mixture, budget)
         return model.quantized(trials.quantize(choices), trials.graph, Step("mixed_precision", asdict(self), tuple(lines), details))
 
-    def _budget(self, model: Model, context: Context, trials: Trials, schemes: Sequence[str]) -> tuple[Budget, list[str]]:
+    def _budget(self, model: Model, context: Context, trials: Trials, schemes: Schemes) -> tuple[Budget, list[str]]:
         if self.latency_ms is not None:
             times, lines = _times(model, context, trials, schemes, self.target)
             return Budget(f"latency_ms {self.latency_ms:g} on {self.target}", times, times, self.latency_ms), lines
@@ -101,38 +104,31 @@ class MixedPrecision:
         return Budget(f"agreement {wanted:g}", costs, keeps=lambda quality: (quality.agreement or 0.0) >= wanted - 1e-9), []
 
 
-def _possible(schemes: Sequence[str], exports: Sequence[str]) -> list[str]:
-    possible = [scheme for scheme in schemes if scheme == "int8" or "c" not in exports]
-    if len(possible) < 2 <= len(schemes):
-        raise UserError("mixed_precision: C sources compute with int8 only, so there is nothing to mix; leave 'c' out of 'export'")
-    return possible
-
-
-def _times(model: Model, context: Context, trials: Trials, schemes: Sequence[str], board: str) -> tuple[Table, list[str]]:
+def _times(model: Model, context: Context, trials: Trials, schemes: Schemes, board: str) -> tuple[Table, list[str]]:
     """Milliseconds of each layer in each scheme, of networks with one scheme for all."""
     times: dict[str, dict[str, float]] = {name: {} for name in trials.units}
     lines = []
-    for scheme in dict.fromkeys([*schemes, *(trials.start[name].scheme for name in trials.fixed)]):
+    for scheme in dict.fromkeys(scheme for row in schemes.values() for scheme in row):
         try:
             with context.progress.task(f"measuring {scheme} on {board}"):
-                made = _uniform(model, trials, scheme)
+                made = _uniform(model, trials, schemes, scheme)
                 found = timing.measure_layers(made, board, context.data.calibration, context.metric, list(trials.units))
         except ExportError as error:
             lines.append(f"{scheme} left out: {error}")
             continue
         lines.append(f"{scheme} everywhere: {found.whole:.3g} ms on {board}, layers {found.source}")
         for name in trials.units:
-            if scheme in mixing.possible(trials, name, schemes):
+            if scheme in schemes[name]:
                 times[name][scheme] = found.layers[name]
     if not all(times.values()):
         raise UserError(f"mixed_precision: latency_ms: no time on {board} to go by: {'; '.join(lines)}")
     return times, lines
 
 
-def _uniform(model: Model, trials: Trials, scheme: str) -> Model:
+def _uniform(model: Model, trials: Trials, schemes: Schemes, scheme: str) -> Model:
     if scheme == "float":
         return model
-    graph = trials.quantize({name: Choice(scheme) for name in trials.units})
+    graph = trials.quantize({name: Choice(scheme) for name in trials.units if scheme in schemes[name]})
     return model.quantized(graph, trials.graph, Step("mixed_precision", {}))
 
 

@@ -51,24 +51,30 @@ class Mixture:
     losses: Table
 
 
-def possible(trials: Trials, name: str, schemes: Sequence[str]) -> list[str]:
-    """The schemes to choose from for a layer: its own where an override is about it; none of 4 bits without weights."""
-    if name in trials.fixed:
-        return [trials.start[name].scheme]
-    return [scheme for scheme in schemes if trials.units[name].weights or scheme != "w4a8"] or ["int8"]
+def possible(trials: Trials, schemes: Sequence[str], formats: Sequence[str]) -> dict[str, list[str]]:
+    """The schemes that each layer may have in these formats: its own where an override is about it; none of 4 bits without weights.
+
+    Raises UserError where none is left for any layer to choose.
+    """
+    found = {}
+    for name, unit in trials.units.items():
+        kept = [scheme for scheme in schemes if (unit.weights or scheme != "w4a8") and trials.possible(name, scheme, formats)]
+        found[name] = [trials.start[name].scheme] if name in trials.fixed else kept or ["int8"]
+    if len(schemes) > 1 and all(len(each) == 1 for each in found.values()):
+        raise UserError(
+            f"mixed_precision: with 'export: [{', '.join(formats)}]' no layer has another scheme; leave formats out, or mix none"
+        )
+    return found
 
 
-def byte_costs(trials: Trials, schemes: Sequence[str], work: Mapping[str, float]) -> dict[str, dict[str, float]]:
+def byte_costs(trials: Trials, schemes: Mapping[str, Sequence[str]], work: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """What each layer costs in each scheme: its share of the bytes of an int8 network, and of its work times the scheme's factor.
 
     Bytes alone would give every layer activations of 16 bits, which cost time only.
     """
     total = sum(unit.bytes(Choice("int8")) for unit in trials.units.values()) or 1
     return {
-        name: {
-            scheme: unit.bytes(Choice(scheme)) / total + WORK[scheme] * max(work.get(name, 0.0), LEAST_WORK)
-            for scheme in possible(trials, name, schemes)
-        }
+        name: {scheme: unit.bytes(Choice(scheme)) / total + WORK[scheme] * max(work.get(name, 0.0), LEAST_WORK) for scheme in schemes[name]}
         for name, unit in trials.units.items()
     }
 

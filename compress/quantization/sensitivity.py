@@ -1,6 +1,6 @@
 """What schemes do to a network as a whole: calibrated once, quantized and judged as often as wanted."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,13 +9,15 @@ from torch import fx
 
 from compress.context import Context
 from compress.data.base import Array, Split
+from compress.lowering import kernels
+from compress.lowering.nodes import operator_name
 from compress.metrics import Metric
 from compress.model import Model, first_output
 from compress.quantization import static
 from compress.quantization.operators import rule
 from compress.quantization.overrides import Override, granularities, resolve
 from compress.quantization.parameters import Granularity, WeightObserver
-from compress.quantization.plan import plan
+from compress.quantization.plan import moves, plan
 from compress.quantization.ranges import Histogram
 from compress.quantization.rounding import ROUNDINGS, WeightRounding
 from compress.quantization.units import Choice, Unit, units
@@ -88,6 +90,12 @@ class Trials:
     fixed: frozenset[str] = frozenset()
     """Units that the options' overrides are about."""
 
+    def possible(self, name: str, scheme: str, formats: Collection[str]) -> bool:
+        """Whether each of these formats has kernels for a unit with this scheme. C sources are integer from end to end."""
+        nodes = [node for node in self.graph.graph.nodes if node.name in self.units[name].nodes]
+        kernel = all(kernels.has_kernel(each, scheme, node) for each in formats for node in nodes)
+        return kernel and not (scheme == "float" and "c" in formats)
+
     def overrides(self, choices: Choices) -> tuple[Override, ...]:
         """The rules that make these choices, after those of the options; units with the choice of the start need none."""
         return tuple(self.units[name].override(choice, self.start[name]) for name, choice in choices.items() if choice != self.start[name])
@@ -110,12 +118,14 @@ class Trials:
         return sum(unit.bytes(choices.get(name, self.start[name])) for name, unit in self.units.items())
 
 
-def prepare(model: Model, context: Context, options: Quantization, split: Split) -> Trials:
+def prepare(model: Model, context: Context, options: Quantization, split: Split, formats: Collection[str] = ()) -> Trials:
     """Calibrates a float network once for all schemes. `split` are the samples that quality is judged on.
 
+    Operators that only move numbers, and can't move 16-bit ones in one of `formats`, stay with 8 bits unless the overrides say otherwise.
     Raises UserError for an operator that has no integer form and isn't left in float by the overrides, and without samples.
     """
     graph, _ = static.float_graph(model)
+    options = replace(options, overrides=(*_movers(graph, formats), *options.overrides))
     schemes = resolve(graph.graph, options.overrides, options.scheme)
     finely = granularities(graph.graph, options.overrides, options.weight_granularity)
     wanted = plan(graph.graph, {node: "int8" for node in schemes if rule(node) is not None})
@@ -127,6 +137,12 @@ def prepare(model: Model, context: Context, options: Quantization, split: Split)
     ruled = {node.name for node in schemes if any(override.fits(node) for override in options.overrides)}
     fixed = frozenset(name for name, unit in parts.items() if not ruled.isdisjoint(unit.nodes))
     return Trials(graph, options, parts, start, seen, _samples(model, graph, context, split), fixed)
+
+
+def _movers(graph: fx.GraphModule, formats: Collection[str]) -> list[Override]:
+    nodes = [node for node in graph.graph.nodes if moves(node)]
+    stuck = [operator_name(node) for node in nodes if not all(kernels.has_kernel(each, "int16x8", node) for each in formats)]
+    return [Override(operator=operator, scheme="int8") for operator in dict.fromkeys(stuck)]
 
 
 def _samples(model: Model, graph: fx.GraphModule, context: Context, split: Split) -> Samples:
