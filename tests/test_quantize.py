@@ -16,6 +16,7 @@ from compress.lowering import batchnorm
 from compress.lowering.simplify import simplify
 from compress.parity import compare
 from compress.passes.quantize import Quantize
+from compress.quantization.observation import counts
 from compress.quantization.overrides import Override
 from compress.quantization.ranges import BINS, OBSERVERS, Histogram
 from targets.errors import UserError
@@ -278,6 +279,28 @@ def test_a_range_holds_zero_and_lies_within_what_was_seen(batches, observer):
     seen = observed(batches)
     low, high = OBSERVERS[observer](seen, 256)
     assert seen.low <= low <= 0 <= high <= seen.high
+
+
+@pytest.mark.parametrize("observer", ["percentile", "mse", "entropy"])
+def test_a_far_value_does_not_stretch_the_range(observer):
+    values = np.append(np.random.default_rng(0).normal(size=200_000), 30).astype(np.float32)
+    low, high = OBSERVERS[observer](observed([values]), 256)
+    assert -6 < low < -2
+    assert 2 < high < 25
+
+
+@given(values, st.sampled_from([1.0, 64.0, 1024.0]))
+def test_values_are_counted_as_torch_counts_them(batch, span):
+    kept = torch.from_numpy(batch).clamp(-span, span)
+    found, expected = (np.cumsum(each) for each in (counts(kept, span), torch.histc(kept, BINS, -span, span).numpy()))
+    assert found[-1] == expected[-1]
+    edges = np.linspace(-span, span, BINS + 1)[1:]
+    assert ((np.searchsorted(np.sort(kept), edges - span / BINS / 1000) <= found) | (found == expected)).all()
+
+
+def test_numbers_that_are_not_finite_are_refused(model):
+    with pytest.raises(UserError, match=r"'\w+' gives numbers that aren't finite"):
+        Quantize()(model, context_of(model, np.full((8, *SHAPE), np.inf, np.float32)))
 
 
 @settings(max_examples=20, deadline=None)
