@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning_networks import BLOCKS
+from pruning_networks import Network as Blocks
 from quantized_networks import Network, context_of, model_of, samples, trained
 from torch import nn
 from torch.nn import functional as F
@@ -15,6 +17,7 @@ import compress
 from compress import store
 from compress.passes.adaround import Adaround
 from compress.passes.correct_bias import CorrectBias
+from compress.passes.equalize import Equalize
 from compress.passes.quantize import Quantize
 from compress.pipeline import apply_one
 from compress.quantization.least_squares import rounded
@@ -195,3 +198,71 @@ def test_the_exported_file_has_the_new_integers(model, context, tmp_path):
     artifact = compress.export(better, "tflite", tmp_path)
     step = better.graph.graph.output_node().all_input_nodes[0].args[1]
     np.testing.assert_allclose(run_file(artifact, values), better(torch.from_numpy(values)).numpy(), atol=1.01 * step)
+
+
+@given(blocks=st.lists(st.sampled_from(sorted(BLOCKS)), min_size=1, max_size=3), flat=st.booleans(), seed=st.integers(0, 999))
+@settings(max_examples=8, deadline=None)
+def test_equalize_leaves_the_function_as_it_is(blocks, flat, seed):
+    model = model_of(lambda: Blocks(blocks, flat, seed).eval(), SHAPE)
+    equalized = Equalize(samples=4)(model, context_of(model, samples(SHAPE, 8)))
+    values = inputs(seed=seed, count=8)
+    torch.testing.assert_close(equalized(values), model(values), rtol=1e-3, atol=1e-4)
+
+
+def uneven(model):
+    """The same function, with channels of the stem a hundred times apart."""
+    graph = model.copy_graph()
+    factors = torch.logspace(-1, 1, 8)
+    state = graph.state_dict()
+    with torch.no_grad():
+        state["layers.1.weight"] *= factors
+        state["layers.1.bias"] *= factors
+        state["layers.2.weight"] /= factors.reshape(-1, 1, 1, 1)
+    return dataclasses.replace(model, graph=graph)
+
+
+def plain():
+    """A chain, so that each channel has a factor of its own."""
+    return Network(
+        lambda x, stem, norm, depthwise, head: head(F.relu(depthwise(F.relu(norm(stem(x))))).mean((2, 3))),
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        trained(nn.BatchNorm2d(8)),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Linear(8, 5),
+    )
+
+
+def test_equalize_undoes_what_drowns_channels(context):
+    model = uneven(model_of(plain, SHAPE))
+    torch.testing.assert_close(model(inputs()), model_of(plain, SHAPE)(inputs()), rtol=1e-4, atol=1e-5)
+    equalized = Equalize()(model, context)
+    assert error(Quantize()(equalized, context), inputs(1)) < 0.9 * error(Quantize()(model, context), inputs(1))
+
+
+def test_equalize_says_what_became_of_each_layer(model, context):
+    step = Equalize()(model, context).history[-1]
+    assert step.lines[0] == "folded 1 BatchNorm layers"
+    assert [line.partition(":")[0] for line in step.lines if line.startswith("layers.")] == ["layers.0", "layers.2", "layers.3", "layers.4"]
+    assert step.lines[-1] == "layers.4: its outputs stay as they are"
+
+
+def test_what_is_bounded_stays_as_it_is(context):
+    model = model_of(lambda: Network(lambda x, one, two: two(F.relu6(one(x))), nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)), SHAPE)
+    lines = Equalize()(model, context).history[-1].lines
+    assert any("relu6 is not homogeneous" in line for line in lines)
+    assert "layers.0: its outputs stay as they are" in lines
+
+
+def test_a_network_without_layers_is_left_alone(context):
+    model = model_of(lambda: Network(lambda x: F.relu(x).flatten(1)), SHAPE)
+    assert torch.equal(Equalize()(model, context)(inputs()), model(inputs()))
+
+
+def test_equalize_refuses_what_it_cannot_know(model, context):
+    with pytest.raises(UserError, match="scheme 'int4' is not known"):
+        Equalize(scheme="int4")
+    with pytest.raises(UserError, match="samples must be at least 1"):
+        Equalize(samples=0)
+    empty = dataclasses.replace(context, data=dataclasses.replace(context.data, calibration=context.data.calibration.first(0)))
+    with pytest.raises(UserError, match="equalize: there are no calibration samples"):
+        Equalize()(model, empty)

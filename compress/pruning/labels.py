@@ -16,6 +16,11 @@ class Classes:
     def __init__(self) -> None:
         self._parents = np.zeros(1, np.int64)
 
+    @property
+    def count(self) -> int:
+        """How many labels there are; the name of every class is below."""
+        return len(self._parents)
+
     def fresh(self, count: int) -> Labels:
         """New labels [count], each a class of its own."""
         start = len(self._parents)

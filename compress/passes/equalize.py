@@ -1,0 +1,90 @@
+"""Evens out channels before quantization, the network's function left as it is."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import torch
+
+from compress.context import Context
+from compress.model import Model, Stage, Step
+from compress.pruning.analysis import Analysis
+from compress.quantization import equalization, familiarity, rescaling, static
+from compress.quantization.operators import rule
+from compress.quantization.plan import plan
+from compress.quantization.schemes import INTEGERS
+from targets.errors import UserError, did_you_mean
+
+Scheme = Literal["int8", "int16x8", "w4a8"]
+WEIGHT_SHARE = 0.1
+"""What is left of the variance of rounded weights when roundings are chosen so that errors cancel (`adaround`, or balanced rounding)."""
+SAMPLES_FOR_WARNING = 64
+
+
+@dataclass(frozen=True)
+class Equalize:
+    """Cross-layer equalization (Nagel et al. 2019), by the noise that rounding makes; see `compress.quantization.equalization`.
+
+    Channels are multiplied by factors where they are made and divided by them where they are read, through relu, leaky and parametric
+    relu, pooling, padding, sums and reshaping; a residual sum's channels have a factor in common. What is bounded from above (relu6,
+    sigmoid ...) stays as it is. Goes right before `quantize`, whose `scheme` it is told; `samples` of the calibration part
+    show ranges and how much each place counts. BatchNorms are folded.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    takes: ClassVar[Stage] = "float"
+    gives: ClassVar[Stage] = "float"
+
+    scheme: Scheme = "int8"
+    samples: int = 32
+
+    def __post_init__(self) -> None:
+        if self.scheme not in get_args(Scheme):
+            raise UserError(f"scheme '{self.scheme}' is not known; {did_you_mean(self.scheme, get_args(Scheme))}")
+        if self.samples < 1:
+            raise UserError(f"samples must be at least 1, not {self.samples}")
+
+    def __call__(self, model: Model, context: Context) -> Model:
+        """The network with the same function. UserError without calibration samples."""
+        if context.data.calibration.samples == 0:
+            raise UserError("equalize: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
+        graph, folded = static.float_graph(model)
+        lines = [f"folded {len(folded)} BatchNorm layers"] if folded else []
+        lines += self._warning(model, context)
+        analysis = rescaling.followed(replace(model, graph=graph))
+        if analysis.axes:
+            found = plan(graph.graph, {node: self.scheme for node in graph.graph.nodes if rule(node) is not None})
+            gains = equalization.Gains(graph, found.values, context.seed)
+            for sample in self._samples(context):
+                gains.add(sample)
+            integers = INTEGERS[self.scheme]
+            weights = equalization.of_weights(graph, analysis, gains, integers)
+            weights = replace(weights, gains=weights.gains * WEIGHT_SHARE)
+            activations = equalization.of_activations(found, analysis, gains, integers)
+            factors, before, after = equalization.best_factors(analysis.classes.count, activations, weights)
+            rescaling.rescale(graph, analysis, factors)
+            lines.append(f"noise of rounding at the output, expected: {(after / max(before, 1e-30)) ** 0.5:.0%} of what it was")
+            lines += _by_layer(analysis, factors)
+        return model.then(graph, Step("equalize", asdict(self), (*lines, *analysis.notes)))
+
+    def _samples(self, context: Context) -> Iterator[tuple[torch.Tensor, ...]]:
+        part = context.data.calibration.first(self.samples)
+        with context.progress.task("equalizing", part.samples) as task:
+            for inputs, _ in part.batches(1):
+                yield static.tensors(inputs)
+                task.advance()
+
+    def _warning(self, model: Model, context: Context) -> list[str]:
+        first, _ = next(context.data.calibration.batches(SAMPLES_FOR_WARNING))
+        found = familiarity.warning(model, static.tensors(first))
+        return [] if found is None else [found]
+
+
+def _by_layer(analysis: Analysis, factors: torch.Tensor) -> list[str]:
+    lines = []
+    for weight, axes in analysis.axes.items():
+        own = factors[analysis.classes.find(axes[0])].numpy()
+        free = "its outputs stay as they are" if np.all(own == 1) else f"outputs times {own.min():.3g} to {own.max():.3g}"
+        lines.append(f"{weight.removesuffix('.weight')}: {free}")
+    return lines
