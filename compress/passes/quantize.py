@@ -33,7 +33,7 @@ class Quantize:
     `int8` is TFLite's full-integer specification: weights symmetric with a scale for each output channel, activations asymmetric,
     biases int32. `int16x8` has symmetric activations of 16 bits, `w4a8` weights of 4 bits. `float16` halves the weights and leaves
     the arithmetic in float. `observer` chooses the range of an activation: `minmax`, `moving_average` (of each batch's extremes),
-    `percentile` (99.99 % of the values) or `mse` (smallest squared error);
+    `percentile` (99.99 % of the values), `mse` (smallest squared error) or `entropy` (least Kullback-Leibler divergence);
     `weight_observer` that of a channel of weights; with `weight_granularity: tensor` all channels of a layer have one scale.
     `weight_rounding: balanced` rounds weights so that the errors of a kernel and of a channel cancel, `nearest` each by itself.
     `full_integer` makes a layer in float an error; left out, it is true where C is exported.
