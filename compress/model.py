@@ -2,6 +2,7 @@
 
 import copy
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -135,7 +136,8 @@ def from_program(exported: ExportedProgram, example: Sequence[torch.Tensor], nam
 def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], *, free_batch: bool) -> ExportedProgram:
     shapes = tuple({0: Dim.DYNAMIC} for _ in example) if free_batch else None
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # torch prints whole graphs when it gives up
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():  # torch prints whole graphs
+            warnings.filterwarnings("ignore", r"The tensor attributes? .*\._flat_weights")  # LSTM and GRU list their weights again
             return torch.export.export(module, example, dynamic_shapes=shapes)
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

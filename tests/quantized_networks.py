@@ -48,8 +48,32 @@ class Case:
 
 
 IMAGE, VECTOR, SEQUENCE, SIGNAL = (4, 8, 8), (12,), (3, 12), (4, 16)
+ARITHMETIC = {"float32", "float16", "float64"}
 NORMALIZED = ("QUANTIZE", "MEAN", "SUB", "MUL", "MEAN", "SUB", "RSQRT", "MUL", "MUL", "SUB", "QUANTIZE")
 """A layer norm, 16 bits inside."""
+
+LSTM_START = (
+    *("SLICE", "RESHAPE", "SLICE", "SLICE", "SLICE", "QUANTIZE", "LOGISTIC", "QUANTIZE", "TANH", "MUL"),
+    *("QUANTIZE", "LOGISTIC", "TANH", "MUL"),
+)
+LSTM_STEP = (
+    *("SLICE", "RESHAPE", "QUANTIZE", "FULLY_CONNECTED", "QUANTIZE", "QUANTIZE", "ADD", "SLICE", "SLICE", "SLICE", "SLICE"),
+    *("LOGISTIC", "TANH", "MUL", "LOGISTIC", "MUL", "ADD", "LOGISTIC", "TANH", "MUL"),
+)
+GRU_START = (
+    *("SLICE", "RESHAPE", "SLICE", "SLICE", "SLICE", "QUANTIZE", "LOGISTIC", "QUANTIZE", "LOGISTIC", "MUL"),
+    *("QUANTIZE", "ADD", "TANH", "MUL", "SUB"),
+)
+GRU_STEP = (
+    *("SLICE", "RESHAPE", "SLICE", "SLICE", "SLICE", "QUANTIZE", "FULLY_CONNECTED", "SLICE", "SLICE", "SLICE"),
+    *("QUANTIZE", "QUANTIZE", "ADD", "QUANTIZE", "QUANTIZE", "ADD", "LOGISTIC", "LOGISTIC", "QUANTIZE", "MUL", "QUANTIZE", "ADD", "TANH", "SUB", "MUL", "ADD"),
+)
+HEADS = (
+    *("RESHAPE", "TRANSPOSE", "RESHAPE", "SLICE", "SLICE", "SLICE", "RESHAPE", "TRANSPOSE", "RESHAPE", "TRANSPOSE", "RESHAPE", "TRANSPOSE"),
+    *("RESHAPE", "MUL", "TRANSPOSE", "RESHAPE", "RESHAPE", "BATCH_MATMUL", "RESHAPE", "SOFTMAX", "RESHAPE", "BATCH_MATMUL", "RESHAPE"),
+    *("TRANSPOSE", "RESHAPE"),
+)
+"""Several heads of attention after the linear layer that makes queries, keys and values at once, as PyTorch writes it."""
 
 
 def sequence(function, *operators, layers=list):
@@ -197,6 +221,19 @@ CASES = {
     "embedding": Case(
         (5,), lambda: Network(lambda x, table, linear: linear(table(x)), nn.Embedding(20, 8), nn.Linear(8, 3)),
         ("GATHER", "FULLY_CONNECTED"), words=20,
+    ),
+    "lstm": Case(
+        SEQUENCE, lambda: Network(lambda x, lstm: lstm(x)[0], nn.LSTM(12, 8, batch_first=True)),
+        ("FULLY_CONNECTED", *LSTM_START, *LSTM_STEP, *LSTM_STEP, "QUANTIZE", "CONCATENATION", "RESHAPE"),
+    ),
+    "gru": Case(
+        SEQUENCE, lambda: Network(lambda x, gru: gru(x)[0], nn.GRU(12, 8, batch_first=True)),
+        ("FULLY_CONNECTED", *GRU_START, *GRU_STEP, *GRU_STEP, "QUANTIZE", "CONCATENATION", "RESHAPE"),
+    ),
+    "transformer encoder": Case(
+        SEQUENCE, lambda: Network(lambda x, layer: layer(x), nn.TransformerEncoderLayer(12, 3, 24, batch_first=True)),
+        ("RESHAPE", "FULLY_CONNECTED", *HEADS, "FULLY_CONNECTED", "ADD", *NORMALIZED,
+         "FULLY_CONNECTED", "FULLY_CONNECTED", "ADD", *NORMALIZED),
     ),
     "dropout": image(lambda y, _: F.dropout(y, training=False)),
 }  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from quantized_networks import CASES, context_of, run_file
+from quantized_networks import ARITHMETIC, CASES, context_of, run_file
 
 from compress.exporters.onnx import Onnx
 from compress.exporters.tflite import Tflite
@@ -18,7 +18,6 @@ QUICK = {
     *("layers of one axis", "average pool that counts", "layer norm", "attention to the past", "embedding"),
 }
 EVERY = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
-ARITHMETIC = {"float32", "float16", "float64"}
 
 
 @pytest.fixture(scope="module")

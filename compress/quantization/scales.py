@@ -87,10 +87,11 @@ def published(node: fx.Node, integer: Dtypes) -> torch.dtype | None:
 
 
 def _entering(node: fx.Node, integer: Dtypes) -> torch.dtype | None:
-    dtypes = {integer.get(user) for user in node.users}
-    if None in dtypes or len(dtypes) > 1:
-        return None if None in dtypes else torch.int8
-    return torch.int8 if all(widened(user, integer) for user in node.users) else dtypes.pop()
+    readers = [user for user in node.users if operator_name(user) != "sym_size"]
+    dtypes = {integer.get(user) for user in readers}
+    if None in dtypes or len(dtypes) != 1:
+        return torch.int8 if dtypes == {torch.int8, torch.int16} else None
+    return torch.int8 if all(widened(user, integer) for user in readers) else dtypes.pop()
 
 
 def _leaving_wide(node: fx.Node, integer: Dtypes) -> list[fx.Node]:
