@@ -71,13 +71,13 @@ def paste(advice: Sequence[Override]) -> str:
 def show(found: Diagnosis, console: Console) -> None:
     """Prints what was tried on each layer, the most rewarding first, then the advice and what it did to the exported file."""
     console.print(Text(wording.one_line(found.name), style="bold"))
-    console.print(Text(_summary(found)))
+    console.print(Text(_summary(found)), soft_wrap=True)
     console.print()
     console.print(_table(found))
     if any(trial.milliseconds is not None for layer in found.layers for trial in layer.interventions):
-        console.print(Text(f"time: {TIME}", style="dim"))
+        console.print(Text(f"time: {TIME}", style="dim"), soft_wrap=True)
     for note in found.notes:
-        console.print(Text(wording.one_line(note), style="dim"))
+        console.print(Text(wording.one_line(note), style="dim"), soft_wrap=True)
     console.print()
     for line in _advice(found):
         console.print(line, soft_wrap=True)
