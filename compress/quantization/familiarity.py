@@ -35,20 +35,28 @@ def warning(model: Model, inputs: tuple[torch.Tensor, ...]) -> str | None:
 
 
 class _Input(fx.Interpreter):
-    """Runs the network up to one node and keeps what goes into it."""
+    """Runs the network up to one node and gives what goes into it; nothing after it is computed."""
 
     def __init__(self, graph: fx.GraphModule, wanted: fx.Node) -> None:
         super().__init__(graph)
-        self.wanted = wanted
-        self.kept = torch.empty(0)
+        self.wanted = wanted.args[0]
 
     def values(self, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
         with torch.no_grad():
-            self.run(*inputs)
-        return self.kept
+            try:
+                self.run(*inputs)
+            except _FoundError as found:
+                return found.values
+        raise AssertionError("a BatchNorm of the graph wasn't reached")
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        if n is self.wanted.args[0]:
-            self.kept = result
+        if n is self.wanted:
+            raise _FoundError(result)
         return result
+
+
+class _FoundError(Exception):
+    def __init__(self, values: torch.Tensor) -> None:
+        super().__init__()
+        self.values = values

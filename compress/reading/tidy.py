@@ -17,7 +17,9 @@ def cancel(graph: fx.GraphModule) -> None:
         if not isinstance(before, fx.Node) or not before.args or not isinstance(before.args[0], fx.Node):
             continue
         first = before.args[0]
-        if _undone(node, before) or (
+        if operator_name(node) == "reshape" and operator_name(before) in MOVES and _keeps_order(before):
+            node.replace_input_with(before, first)
+        elif _undone(node, before) or (
             operator_name(node) in RESHAPES and operator_name(before) in RESHAPES and _shape(node) == _shape(first)
         ):
             node.replace_all_uses_with(first)
@@ -43,6 +45,13 @@ def join_biases(graph: fx.GraphModule) -> None:
             graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _keeps_order(node: fx.Node) -> bool:
+    """Whether only axes of length 1 move, so that the numbers stay in their order."""
+    (before,) = (_shape(each) for each in node.all_input_nodes)
+    longer = [axis for axis in _order(node) if before[axis] > 1]
+    return longer == sorted(longer)
 
 
 def _undone(node: fx.Node, before: fx.Node) -> bool:
