@@ -361,3 +361,9 @@ def test_rewrites_leave_the_function_as_it_is(function):
     simplify(graph)
     inputs = torch.from_numpy(samples(SHAPE, 4))
     torch.testing.assert_close(graph(inputs), model.graph(inputs))
+
+
+def test_what_is_computed_twice_is_quantized_once():
+    model = model_of(lambda: Network(lambda x, conv: torch.relu(conv(x)) + torch.relu(conv(x)), nn.Conv2d(3, 4, 3)), SHAPE)
+    graph = Quantize()(model, context_of(model, samples(SHAPE))).graph
+    assert [node.name for node in graph.graph.nodes if node.name.startswith(("conv2d", "relu"))] == ["conv2d", "relu"]

@@ -28,6 +28,18 @@ def rewrite(graph: fx.GraphModule, table: Mapping[str, Rewrite]) -> None:
     graph.recompile()
 
 
+def merge_equal(graph: fx.GraphModule) -> None:
+    """Computes once what a graph computes several times from the same values, in place; converters do so too, and mix up scales then."""
+    seen: dict[str, fx.Node] = {}
+    for node in list(graph.graph.nodes):
+        if node.op in ("call_function", "get_attr"):
+            first = seen.setdefault(repr((node.op, node.target, node.args, sorted(node.kwargs.items()))), node)
+            if first is not node:
+                node.replace_all_uses_with(first)
+                graph.graph.erase_node(node)
+    graph.recompile()
+
+
 def call(node: fx.Node, operator: Any, *arguments: Any) -> fx.Node:
     """A new node that belongs to the same layer as `node` and, as far as its metadata tells, has the same shape."""
     made = node.graph.call_function(operator, arguments)

@@ -12,6 +12,7 @@ from compress.data.base import Inputs, Split
 from compress.lowering import batchnorm
 from compress.lowering.decompositions import decompose
 from compress.lowering.nodes import constant, drop_unused, set_constant
+from compress.lowering.rewriting import merge_equal
 from compress.lowering.simplify import simplify
 from compress.model import Model, refresh
 from compress.progress import Task
@@ -31,7 +32,8 @@ from compress.quantization.ranges import Histogram
 from compress.quantization.rounding import Rounding, balanced
 from targets.errors import UserError
 
-BATCH = 32
+BATCH = 8
+"""Few samples at a time stay in the processor's cache and need little memory."""
 
 
 def unfolded_graph(model: Model) -> fx.GraphModule:
@@ -39,6 +41,7 @@ def unfolded_graph(model: Model) -> fx.GraphModule:
     graph = model.copy_graph()
     decompose(graph, model.example)
     simplify(graph)
+    merge_equal(graph)
     return graph
 
 
