@@ -18,7 +18,9 @@ def find(options: SourceOptions) -> Any:
             return reader(options)
     path = options.path
     if ":" not in options.source and not path.exists():
-        raise UserError(f"model.source: file {path} does not exist; give the path of a .pt2, .onnx or .tflite file, or package.module:factory")
+        raise UserError(
+            f"model.source: file {path} does not exist; give the path of a .pt2, .onnx or .tflite file, or package.module:factory"
+        )
     raise UserError(
         f"model.source: {options.source} is no .pt2, ONNX or TFLite file and no package.module:factory; "
         "a checkpoint holds weights without their network: name its factory as the source and the file as 'weights'"
