@@ -88,7 +88,6 @@ def signal(function, layers, *operators):
     return Case(SIGNAL, build, ("RESHAPE", "TRANSPOSE", *operators, "MEAN"))
 
 
-
 def image(function, *operators, channels=4):
     """What comes after a 1x1 convolution, so that it starts from integers that were computed."""
     return Case(IMAGE, lambda: Network(lambda x, conv: function(conv(x), x), nn.Conv2d(4, channels, 1)), ("CONV_2D", *operators))
