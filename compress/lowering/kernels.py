@@ -1,14 +1,19 @@
-"""Operators that a format's runtime has no integer kernel for, found by trying each of them (`tests/test_kernels.py` does that again)."""
+"""Operators that a format's runtime has no integer kernel for, found by trying each of them (`tests/test_schemes.py` does that again)."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from torch import fx
 
-from compress.lowering.nodes import operator_name
+from compress.lowering.nodes import argument, operator_name
 from compress.model import layer_name
 
-WITHOUT_INT16 = frozenset({"cat", "gelu", "hardswish", "log_softmax", "pixel_shuffle", "prelu"})
-"""Of TFLite. Its converter writes none of `cat`; the runtime refuses the others or, of `prelu`, gives wrong numbers."""
+WITHOUT_INT16: dict[str, Callable[[fx.Node], bool]] = {
+    **dict.fromkeys(("cat", "gelu", "hardswish", "log_softmax", "pixel_shuffle", "prelu"), lambda _: True),
+    "max_pool2d": lambda node: argument(node, "padding") not in (0, [], [0], [0, 0]),
+    "pad": lambda node: bool(argument(node, "value")),
+}
+"""Of TFLite, with the calls that have none. Its converter doesn't write `cat` and padding with another number than zero, the runtime
+refuses the others or, of `prelu`, gives wrong numbers."""
 
 NAMES = {"tflite": "TFLite", "c": "C", "onnx": "ONNX"}
 C_SCHEMES = ("int8", "float")
@@ -20,7 +25,7 @@ def has_kernel(file_format: str, scheme: str, node: fx.Node) -> bool:
     if file_format == "c" and scheme not in C_SCHEMES:
         return False
     if file_format in ("tflite", "c") and scheme == "int16x8":
-        return operator_name(node) not in WITHOUT_INT16
+        return operator_name(node) not in WITHOUT_INT16 or not WITHOUT_INT16[operator_name(node)](node)
     return True
 
 
