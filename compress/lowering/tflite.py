@@ -52,6 +52,7 @@ def _tidy(model: Model, content: bytes) -> bytes:
     flatten_order.reorder(file)
     tflite_weights.read_channels(file, read_as_real)
     tflite_integers.widen_biases(file)
+    tflite_integers.allow_any_scale(file)
     tflite_integers.pack_weights(file, [scales.numpy().tobytes() for scales in four_bit_weights(model.graph).values()])
     _refuse_without_kernel(file)
     inputs = [node.name for node in model.graph.graph.nodes if node.op == "placeholder"]

@@ -29,6 +29,18 @@ def widen_biases(file: Any) -> None:
     _store(file, biases.values(), Type.INT64, lambda stored: stored.view(np.int32).astype(np.int64))
 
 
+def allow_any_scale(file: Any) -> None:
+    """Says, in place, that int16 sums may have any scales: kernels take those that happen to be powers of two for a rule of old files."""
+    graph = file.subgraphs[0]
+    options = {"ADD": schema.AddOptionsT, "SUB": schema.SubOptionsT}
+    for operator, name in zip(graph.operators, operator_names(file), strict=True):
+        if name in options and graph.tensors[operator.outputs[0]].type == Type.INT16:
+            if operator.builtinOptions is None:
+                operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name.capitalize()}Options")
+                operator.builtinOptions = options[name]()
+            operator.builtinOptions.potScaleInt16 = False
+
+
 def pack_weights(file: Any, scales: Collection[bytes]) -> None:
     """Stores, in place, int8 weights two a byte (INT4): those whose scales (float32 [channels], as bytes) are among `scales`.
 
