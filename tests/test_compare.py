@@ -49,7 +49,7 @@ def test_exports_of_one_network_share_every_scale_and_differ_by_a_step(files):
     assert found.agreement == 1.0
     assert found.unpaired[0] == 0
     assert [tensor.name for tensor in found.tensors] == ["layers.0", "layers.1", "add", "mean", "layers.2"]
-    assert all(tensor.same_scale and tensor.largest_steps <= 2 and tensor.equal > 0.9 for tensor in found.tensors)
+    assert all(tensor.same_scale and tensor.largest_steps <= 2 and tensor.equal > 0.8 for tensor in found.tensors)
 
 
 def test_float_files_have_their_layers_in_common(files):

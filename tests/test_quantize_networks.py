@@ -88,10 +88,10 @@ class Tokens(nn.Module):
 
 def taught(network, shape):
     """The network after a few steps towards answers of its inputs, so that it knows one class from the next as trained ones do."""
-    inputs = torch.from_numpy(samples(shape, 256, seed=2))
+    inputs = torch.from_numpy(samples(shape, 512, seed=2))
     labels = (inputs.flatten(1) @ torch.randn(inputs[0].numel(), CLASSES, generator=torch.Generator().manual_seed(0))).argmax(1)
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
-    for _ in range(60):
+    for _ in range(200):
         optimizer.zero_grad()
         F.cross_entropy(network(inputs), labels).backward()
         optimizer.step()
