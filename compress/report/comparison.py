@@ -42,7 +42,7 @@ def as_dict(found: Comparison) -> dict[str, Any]:
 
 def show(found: Comparison, console: Console) -> None:
     """Prints the table and what follows from it."""
-    table = Table()
+    table = Table(box=None, pad_edge=False)
     table.add_column("tensor", overflow="fold")
     for title in ("shape", "type", "scale", "largest difference", "equal", "relative error"):
         table.add_column(title, justify="right")
@@ -82,4 +82,5 @@ def _cells(tensor: TensorDifference) -> list[str]:
 def _largest(tensor: TensorDifference) -> str:
     if tensor.largest_steps is None:
         return f"{tensor.largest:.2g}"
-    return f"{tensor.largest_steps:.0f} steps" if tensor.same_scale else f"{tensor.largest_steps:.1f} steps"
+    steps = f"{tensor.largest_steps:.0f}" if tensor.same_scale else f"{tensor.largest_steps:.1f}"
+    return f"{steps} step" if steps == "1" else f"{steps} steps"
