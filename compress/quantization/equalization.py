@@ -120,7 +120,7 @@ def of_weights(graph: fx.GraphModule, analysis: Analysis, gains: Gains, integers
     """All layers whose channels are followed; a pair of an output and an input channel is one entry. Larger inputs make weights smaller."""
     parts, rows = [], 0
     for name in dict.fromkeys(str(node.target) for node in graph.graph.nodes if node.op == "get_attr"):
-        if name not in analysis.axes or name not in gains.squares:
+        if name not in gains.squares or not {0, 1} <= set(analysis.axes.get(name, ())):
             continue
         weight = gains.module.state_dict()[name].double()
         pairs = weight.shape[:2]
