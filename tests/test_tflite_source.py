@@ -21,10 +21,6 @@ def data_of(inputs):
     return Data("random", split, split, split, "random")
 
 
-def network(function, *layers):
-    return lambda: Network(function, *layers)
-
-
 MORE = {
     "same padding": (IMAGE, lambda: nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(4, 6, 3, 2), nn.ReLU6())),
     "flatten an image": (IMAGE, lambda: nn.Sequential(nn.Conv2d(4, 3, 3), nn.Flatten(), nn.Linear(108, 5))),
