@@ -23,9 +23,9 @@ def test_equal_outputs_do_not_differ(values):
     assert (difference.relative_error, difference.agreement, difference.largest, difference.largest_steps) == (0.0, 1.0, 0.0, 0.0)
 
 
-@given(outputs, outputs, st.sampled_from([0.25, 2.0, 8.0]))
+@given(outputs, outputs, st.sampled_from([2.0, 4.0, 8.0]))
 def test_the_relative_error_does_not_know_the_unit(reference, other, unit):
-    # powers of two: scaling is exact
+    # powers of two above one: scaling is exact, the smallest numbers included
     assert compare(reference * unit, other * unit).relative_error == compare(reference, other).relative_error
 
 
