@@ -30,6 +30,7 @@ class ModelPart(_Strict):
     name: str | None = None
     labels: tuple[str, ...] | None = None
     trust: bool = False
+    custom: dict[str, str] = {}
 
 
 class Measure(_Strict):
@@ -177,7 +178,7 @@ def _built(written: Written, path: Path) -> Recipe:
 
 
 def _check_files(model: SourceOptions, path: Path) -> None:
-    if ":" not in model.source and not model.path.is_file():
+    if ":" not in model.source and not model.path.exists():
         raise UserError(f"{path}: model.source: file {model.path} does not exist")
     if model.weights and not (model.folder / model.weights).is_file():
         raise UserError(f"{path}: model.weights: file {model.folder / model.weights} does not exist")

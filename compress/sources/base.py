@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class SourceOptions:
     """The `model:` part of a recipe.
 
-    `source` is a file, or `package.module:factory` for a function that returns a torch.nn.Module; `weights` a `.safetensors` file, or
-    a `.pt` file of tensors; `folder` is what paths are relative to and where own modules are looked for. `trust` lets a file
-    that can run code when it is loaded do so.
+    `source` is a file or folder, or `package.module:factory` for a function that returns a torch.nn.Module; `weights` a file of
+    tensors that belong to it; `custom` says which `package.module:name` stands for a class that a Keras file names; `folder` is
+    what paths are relative to and where own modules are looked for. `trust` lets a file that can run code when it is loaded do so.
     """
 
     source: str
@@ -26,6 +26,7 @@ class SourceOptions:
     name: str | None = None
     labels: tuple[str, ...] | None = None
     trust: bool = False
+    custom: dict[str, str] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
 
     @property
@@ -35,16 +36,18 @@ class SourceOptions:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file the network is made from, own code included where it can be found."""
-        module = self.source.partition(":")[0].replace(".", "/") + ".py" if ":" in self.source else self.source
-        named = [self.folder / module, Path.cwd() / module]
+        """Every file the network is made from, own code included where it can be found; of a folder, all that is in it."""
+        named = [self.source, *self.custom.values()]
+        modules = [name.partition(":")[0].replace(".", "/") + ".py" if ":" in name else name for name in named]
+        places = [folder / module for module in modules for folder in (self.folder, Path.cwd())]
         if self.weights:
-            named.append(self.folder / self.weights)
-        return tuple(path for path in dict.fromkeys(named) if path.is_file())
+            places.append(self.folder / self.weights)
+        found = [file for place in dict.fromkeys(places) for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
+        return tuple(file for file in found if file.is_file())
 
     def fingerprint(self) -> str:
         """A hash of the files the network is made from."""
-        digest = hashlib.sha256(self.source.encode())
+        digest = hashlib.sha256(f"{self.source} {self.custom}".encode() if self.custom else self.source.encode())
         for path in self.files:
             digest.update(path.read_bytes())
         return digest.hexdigest()
