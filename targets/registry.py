@@ -19,12 +19,15 @@ ROOT = Path(__file__).resolve().parent.parent
 class PluginFolder:
     """A package in which every module but `base` is a plugin, with one class named in CamelCase after its file.
 
+    Where `member` is set, a plugin is what has that name in its file, whatever the file's own.
+
     >>> PluginFolder("compress.exporters", "exporter").names()
     ('c', 'onnx', 'tflite')
     """
 
     package: str
     word: str
+    member: str | None = None
 
     def names(self) -> tuple[str, ...]:
         """Every plugin's name, sorted; imports none of them."""
@@ -35,6 +38,8 @@ class PluginFolder:
         """The plugin's class: `prune_channels` is `PruneChannels` in `prune_channels.py`. UserError for an unknown name."""
         if name not in self.names():
             raise UserError(f"no {self.word} is called '{name}'; {did_you_mean(name, self.names())}")
+        if self.member:
+            return getattr(importlib.import_module(f"{self.package}.{name}"), self.member)
         return load_class(self.package, name)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -41,10 +42,11 @@ def test_the_recipe_shown_is_the_quickstarts():
 def test_the_commands_shown_exist(line):
     command = cli.cli
     for word in shlex.split(line.partition("#")[0])[1:]:
-        if not hasattr(command, "commands"):
+        if not isinstance(command, click.Group):
             break
-        command = command.commands[word]
-    assert not hasattr(command, "commands")
+        command = command.get_command(None, word)
+    assert isinstance(command, click.Command)
+    assert not isinstance(command, click.Group)
 
 
 def test_the_pass_in_the_plugin_page_works(tmp_path):

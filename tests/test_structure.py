@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from compress.commands import COMMANDS
 from compress.data import DATA
 from compress.exporters import EXPORTERS
 from compress.passes import PASSES
@@ -43,7 +44,7 @@ def test_modules_are_imported_by_name_in_one_place():
     assert found == {"registry.py", "runner.py"}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.word)
+@pytest.mark.parametrize("folder", [*FOLDERS, COMMANDS], ids=lambda folder: folder.word)
 def test_plugins_never_import_each_other(folder):
     plugins = {f"{folder.package}.{name}" for name in folder.names()}
     for name in folder.names():

@@ -1,0 +1,120 @@
+"""edgepress targets: boards and what runs files on them."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from compress.commands.base import console, echo_json, json_option, new_table
+
+
+@click.group()
+def command() -> None:
+    """Boards and what runs files on them.
+
+    \b
+    Example:
+      edgepress targets list
+    """
+
+
+@command.command("list")
+@json_option
+def list_targets(as_json: bool) -> None:
+    """Every board that ships.
+
+    \b
+    Example:
+      edgepress targets list
+    """
+    from targets import boards
+
+    found = [boards.load(name) for name in boards.names()]
+    if as_json:
+        keys = ("name", "title", "target", "core", "clock_hz", "flash_bytes", "ram_bytes")
+        echo_json([{key: getattr(board, key) for key in keys} for board in found])
+        return
+    table = new_table("name", "kind", "core", "clock", "flash", "RAM")
+    table.columns[0].min_width = max(len(board.name) for board in found)
+    for board in found:
+        clock = f"{board.clock_hz / 1e6:g} MHz" if board.clock_hz else "-"
+        table.add_row(board.name, board.target, board.core or "-", clock, _size(board.flash_bytes), _size(board.ram_bytes))
+    console().print(table)
+
+
+@command.command()
+@click.argument("name")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """All that is known of one board, with the source of each figure.
+
+    \b
+    Example:
+      edgepress targets show nucleo-l4r5zi
+    """
+    from dataclasses import asdict
+
+    from targets import boards
+
+    board = boards.load(name)
+    target = boards.target(name)
+    problem = target.available()
+    facts = {**asdict(board), "formats": list(target.formats), "ready": problem is None, "missing": str(problem) if problem else None}
+    if as_json:
+        echo_json(facts)
+        return
+    table = new_table("figure", "value", "source")
+    for key, value in facts.items():
+        if key != "sources" and value not in (None, {}):
+            table.add_row(key, str(value), board.sources.get(key, ""))
+    console().print(table)
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--target", "-t", "names", multiple=True, required=True, help="Board's name or YAML file.")
+@json_option
+def check(file: Path, names: tuple[str, ...], as_json: bool) -> None:
+    """Will FILE work on a board? Says what will not, before anything is built. Exit code 1 when something will not.
+
+    \b
+    Example:
+      edgepress targets check model.tflite --target nano-33-ble
+    """
+    from targets import boards, formats
+
+    artifact = formats.read(file)
+    found = {name: [{"reason": p.reason, "cure": p.cure} for p in boards.target(name).check(artifact)] for name in names}
+    if as_json:
+        echo_json([{"file": str(file), "target": name, "fits": not problems, "problems": problems} for name, problems in found.items()])
+    else:
+        for name, problems in found.items():
+            click.echo(f"{name}: {'fits' if not problems else 'does not fit'}")
+            for problem in problems:
+                click.echo(f"  {problem['reason']}; {problem['cure']}")
+    sys.exit(1 if any(found.values()) else 0)
+
+
+@command.command()
+@click.argument("kind", type=click.Choice(["raspberry-pi"]))
+@json_option
+def setup(kind: str, as_json: bool) -> None:
+    """Fetch what a target needs to be emulated here, once, into the cache.
+
+    \b
+    Example:
+      edgepress targets setup raspberry-pi
+    """
+    from targets.raspberry_pi import setup as prepare
+
+    folder = prepare(lambda line: click.echo(line, err=True))
+    if as_json:
+        echo_json({"kind": kind, "folder": str(folder)})
+    else:
+        click.echo(f"{kind}: ready in {folder}")
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "-"
+    return f"{count / 2**20:,.0f} MB" if count >= 2**21 else f"{count / 2**10:,.0f} KB"
