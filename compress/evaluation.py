@@ -9,21 +9,20 @@ from compress.data.base import Array, Split
 from compress.metrics import Metric
 from compress.model import Model
 from compress.progress import Progress, Silent
-from targets.errors import UserError
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Outputs [N, …] float32 in the model's layout, labels [N, …], and the metric's score of each sample [N]."""
+    """Outputs [N, …] float32 in the model's layout, labels [N, …], and how good they are by a metric."""
 
     outputs: Array
     labels: Array
-    scores: Array
+    measured_by: Metric
+    metric: float
 
-    @property
-    def metric(self) -> float:
-        """The mean score."""
-        return float(self.scores.mean())
+    def first(self, samples: int) -> "Evaluation":
+        """That of the first `samples` alone."""
+        return score(self.outputs[:samples], self.labels[:samples], self.measured_by)
 
 
 def evaluate(model: Model, split: Split, metric: Metric, progress: Progress | None = None, batch_size: int = 64) -> Evaluation:
@@ -38,10 +37,5 @@ def evaluate(model: Model, split: Split, metric: Metric, progress: Progress | No
 
 
 def score(outputs: Array, labels: Array, metric: Metric) -> Evaluation:
-    """Scores outputs that a runtime gave. UserError for a metric that does not give one number for each sample."""
-    scores = np.asarray(metric.score(outputs, labels))
-    if scores.shape != (len(labels),):
-        raise UserError(
-            f"metric {metric.name}: gives an array of shape {scores.shape} for {len(labels)} samples; one number each is wanted"
-        )
-    return Evaluation(outputs, labels, scores)
+    """Scores outputs that a runtime gave. UserError where the metric can't be computed on them."""
+    return Evaluation(outputs, labels, metric, metric(outputs, labels))

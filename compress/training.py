@@ -190,13 +190,13 @@ class _Loop:
         return total
 
     def score(self, held_out: Split) -> float:
-        """The metric's mean over the held-out samples, in inference mode."""
-        scores = []
+        """The metric over the held-out samples, in inference mode."""
+        outputs, expected = [], []
         with torch.no_grad():
             for inputs, labels in held_out.batches(1 if self.sample_by_sample else self.options.batch_size):
-                outputs = first_output(self.network(*self._tensors(inputs)))
-                scores.append(self.metric.score(outputs.cpu().numpy(), labels))
-        return float(np.concatenate(scores).mean())
+                outputs.append(first_output(self.network(*self._tensors(inputs))).cpu().numpy())
+                expected.append(labels)
+        return self.metric(np.concatenate(outputs), np.concatenate(expected))
 
     def keep_best(self, score: float | None) -> None:
         """Keeps the weights as they are now unless an earlier epoch was better; of equal ones the later."""

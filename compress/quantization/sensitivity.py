@@ -33,7 +33,7 @@ class Quality:
 
     `divergence` is smooth, 0 where they are equal: for a classifier the mean Kullback-Leibler divergence of its classes'
     probabilities in nats, else noise power over signal power. `agreement` is the share of samples with the same top-1 (None where
-    a sample has one value only), `metric` the mean score against the labels.
+    a sample has one value only), `metric` how good they are against the labels.
     """
 
     divergence: float
@@ -60,7 +60,7 @@ class Samples:
         wanted = self.reference.flatten(1)
         found = outputs.reshape(wanted.shape)
         agreement = float((wanted.argmax(1) == found.argmax(1)).double().mean()) if wanted.shape[1] > 1 else None
-        score = float(np.mean(self.metric.score(outputs.numpy(), self.labels)))
+        score = self.metric(outputs.numpy(), self.labels)
         classes = self.metric.name == "accuracy" and wanted.shape[1] > 1
         return Quality(_divergence(wanted, found) if classes else _power(wanted, found), agreement, score)
 

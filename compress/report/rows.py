@@ -45,9 +45,9 @@ def row_of(scored: Scored, outcome: Outcome | None = None, compression_error: fl
     latency = found.latency
     agreement = original_accuracy = None
     if outcome is not None and evaluation is not None:
-        same = slice(len(evaluation.outputs))
-        original_accuracy = float(outcome.before.scores[same].mean())
-        agreement = parity.compare(outcome.before.outputs[same], evaluation.outputs.reshape(outcome.before.outputs[same].shape)).agreement
+        same = outcome.before.first(len(evaluation.outputs))
+        original_accuracy = same.metric
+        agreement = parity.compare(same.outputs, evaluation.outputs.reshape(same.outputs.shape)).agreement
     return Row(
         artifact=scored.artifact.path.name,
         format=scored.artifact.format,
