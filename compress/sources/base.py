@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -53,12 +53,33 @@ class SourceOptions:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Input:
+    """What a network takes, laid out as data are: `shape` of one sample, so its first entry is 1, images NCHW; `dtype` is numpy's name.
+
+    None stands for a size that the source leaves open.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+
+
 class Source(Protocol):
     """One kind of source, made from the recipe's options."""
 
+    kind: ClassVar[str]
+    """What people call it, with its usual ending, for lists of what can be read: `an ONNX file (.onnx)`."""
+
     @staticmethod
     def reads(options: SourceOptions) -> bool:
-        """Whether this is the reader for the source, by its content."""
+        """Whether this is the reader for the source, by its content; by its ending only where the content says nothing."""
+
+    def inputs(self) -> "tuple[Input, ...] | None":
+        """What the network takes, told by the source alone: no data, and no code of its own run. None where only data can tell.
+
+        UserError where the source is damaged.
+        """
 
     def __call__(self, example: "Sequence[torch.Tensor]") -> "Model":
         """The network. `example` is one real sample for each input, batch size 1. UserError says what is wrong and the cure."""

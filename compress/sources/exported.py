@@ -4,12 +4,14 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
+from torch import fx
 from torch.export import ExportedProgram
 
 from compress.model import Model, capture, from_program, inference_graph
-from compress.sources.base import SourceOptions
+from compress.sources.base import Input, SourceOptions
 from compress.sources.factory import check_example
 from compress.trust import check_archive
 from targets.errors import UserError
@@ -19,6 +21,8 @@ from targets.registry import first_line
 @dataclass(frozen=True)
 class Exported:
     """Loads an exported program. Its archive is searched for anything that could run code before torch opens it."""
+
+    kind: ClassVar[str] = "a network saved by torch.export.save (.pt2)"
 
     options: SourceOptions
 
@@ -33,6 +37,10 @@ class Exported:
                 return any(name.endswith("archive_format") or name == "serialized_exported_program.json" for name in archive.namelist())
         except zipfile.BadZipFile:
             return path.suffix == ".pt2"
+
+    def inputs(self) -> tuple[Input, ...]:
+        """The program's inputs; a free axis has no size."""
+        return tuple(_described(node) for node in _input_nodes(load_program(self.options.path, trust=self.options.trust)))
 
     def __call__(self, example: Sequence[torch.Tensor]) -> Model:
         """The network; UserError where the file is damaged or unsafe, or its inputs are not the data's."""
@@ -78,6 +86,15 @@ def _recaptured(
 
 
 def _input_batches(program: ExportedProgram) -> list[int | torch.SymInt]:
+    return [node.meta["val"].shape[0] if node.meta["val"].ndim else 1 for node in _input_nodes(program)]
+
+
+def _input_nodes(program: ExportedProgram) -> list[fx.Node]:
     names = set(program.graph_signature.user_inputs)
-    nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
-    return [node.meta["val"].shape[0] if node.meta["val"].ndim else 1 for node in nodes]
+    return [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+
+
+def _described(node: fx.Node) -> Input:
+    value = node.meta["val"]
+    sizes = tuple(None if isinstance(size, torch.SymInt) else int(size) for size in value.shape[1:])
+    return Input(node.name, (1, *sizes) if value.ndim else (), str(value.dtype).removeprefix("torch."))

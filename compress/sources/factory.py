@@ -4,7 +4,7 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -18,6 +18,8 @@ from targets.registry import first_line, load_named, own_code
 class Factory:
     """Calls the factory without arguments, loads the weights into what it returns, and captures it in inference mode."""
 
+    kind: ClassVar[str] = "a function that builds the network (package.module:factory)"
+
     options: SourceOptions
 
     @staticmethod
@@ -25,6 +27,9 @@ class Factory:
         """Whether the source has the form `package.module:name`."""
         module, colon, name = options.source.partition(":")
         return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+    def inputs(self) -> None:
+        """Only data can tell."""
 
     def __call__(self, example: Sequence[torch.Tensor]) -> Model:
         """The network; UserError where the code fails, returns no module, or the weights don't fit."""

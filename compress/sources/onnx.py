@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
 from compress.lowering.nodes import is_constant, operator_name
 from compress.model import Model, capture, refresh
 from compress.reading.folding import fold
+from compress.reading.inputs import of_file
 from compress.reading.onnx.file import network
 from compress.reading.tidy import cancel, join_biases
-from compress.sources.base import SourceOptions
+from compress.sources.base import Input, SourceOptions
+from targets import formats
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Onnx:
 
     A file whose images are NHWC (exported from TensorFlow) is given NCHW ones, as all data here are.
     """
+
+    kind: ClassVar[str] = "an ONNX file (.onnx)"
 
     options: SourceOptions
 
@@ -31,6 +36,10 @@ class Onnx:
         with path.open("rb") as file:
             start = file.read(2)
         return path.suffix == ".onnx" or (len(start) == 2 and start[0] == 0x08 and 3 <= start[1] <= 20)
+
+    def inputs(self) -> tuple[Input, ...]:
+        """The graph's inputs that are no initializers."""
+        return of_file(formats.read(self.options.path).inputs)
 
     def __call__(self, example: Sequence[torch.Tensor]) -> Model:
         """The network; UserError for a damaged file, an operator that isn't known, or inputs that are not the data's."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
 from compress.model import Model, capture, refresh
 from compress.reading.folding import fold
+from compress.reading.inputs import of_file
 from compress.reading.layout import fits
 from compress.reading.tidy import cancel
-from compress.sources.base import SourceOptions
+from compress.sources.base import Input, SourceOptions
 from targets import formats
 from targets.base import Artifact
 from targets.errors import UserError
@@ -24,6 +26,8 @@ class Tflite:
     Quantized files have no weights to train; they are measured, checked and compiled as they are.
     """
 
+    kind: ClassVar[str] = "a TFLite file in floating point (.tflite)"
+
     options: SourceOptions
 
     @staticmethod
@@ -31,6 +35,10 @@ class Tflite:
         """Whether the source is a TFLite flatbuffer, by its identifier, or by its name."""
         path = options.path
         return path.is_file() and (formats.identifier(path) == b"TFL3" or path.suffix == ".tflite")
+
+    def inputs(self) -> tuple[Input, ...]:
+        """The graph's inputs."""
+        return of_file(tflite.read(self.options.path).inputs)
 
     def __call__(self, example: Sequence[torch.Tensor]) -> Model:
         """The network; UserError for a damaged or quantized file, an operator that isn't known, or inputs that are not the data's."""
