@@ -12,6 +12,21 @@ def fits(given: Shape, wanted: Shape) -> bool:
     return wanted[1:] in (given[1:], last[1:]) or _sizes(given) == _sizes(wanted)
 
 
+def settled(given: Shape, wanted: tuple[int | None, ...]) -> Shape | None:
+    """The shape that a file wants for one sample, axes that it leaves free (None) with the data's sizes; None where they can't have them.
+
+    >>> settled((1, 3, 32, 32), (None, 3, None, None)), settled((1, 3, 32, 32), (None, None, None, 3))
+    ((1, 3, 32, 32), (1, 32, 32, 3))
+    """
+    if None not in wanted[1:]:
+        return (1, *(size or 1 for size in wanted[1:]))
+    last = tuple(given[axis] for axis in CHANNELS_LAST) if len(given) == 4 else given
+    for sizes in (given, last):
+        if len(sizes) == len(wanted) and all(asked in (None, size) for asked, size in zip(wanted[1:], sizes[1:], strict=True)):
+            return (1, *sizes[1:])
+    return None
+
+
 def arrange(values: torch.Tensor, wanted: Shape) -> torch.Tensor:
     """Samples as data have them to a file's shape, which they fit."""
     if tuple(values.shape[1:]) == wanted[1:]:

@@ -1,14 +1,17 @@
 """Reads what goes into and comes out of an `.onnx` file (ONNX IR, https://onnx.ai/onnx/repo-docs/IR.html)."""
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from targets.base import Artifact, Tensor
+from targets.base import Array, Artifact, Tensor
 from targets.errors import UserError
 from targets.formats import sha256
+from targets.registry import first_line
 
 PERMUTATION_KEY = "edgepress.permutation"
 """Metadata key under which an exporter notes `Tensor.permutation`: a JSON object, a tensor's name to its axes."""
@@ -21,14 +24,51 @@ def read(path: Path) -> Artifact:
     DequantizeLinear that reads them and the QuantizeLinear that writes them. Raises UserError for a file that is damaged or no
     ONNX file, for external data that is missing, and for an axis other than the first that is left free.
     """
-    model = _load(path)
+    model = _parsed(path)
     external = _external_files(path, model)
+    try:
+        return _described(path, model, external)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def load(path: Path) -> Any:
+    """The file's `ModelProto` with its external data in it. UserError as for `read`, and where its external data can't be read."""
+    import onnx
+
+    model = _parsed(path)
+    _external_files(path, model)
+    try:
+        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
+    except (onnx.checker.ValidationError, ValueError, OSError, MemoryError) as error:
+        raise UserError(f"{path}: its external data can't be read: {first_line(error)}; copy it anew, as files rather than links") from None
+    return model
+
+
+def numbers(tensor: Any) -> Array:
+    """A `TensorProto`'s numbers. UserError, without the file's name, where they don't fit its shape and type."""
+    from onnx import TensorProto, numpy_helper
+
+    if min(tensor.dims, default=0) >= 0 and tensor.data_type in TensorProto.DataType.values():
+        try:
+            stored: Array = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError, OverflowError, MemoryError):
+            pass
+        else:
+            return stored
+    raise UserError(
+        f"tensor '{tensor.name}' has no numbers of shape {list(tensor.dims)} and type {tensor.data_type}; the file is damaged, "
+        "export or download it again"
+    )
+
+
+def _described(path: Path, model: Any, external: list[Path]) -> Artifact:
     graph = model.graph
     constants = _constants(graph)
     permutations = _permutations(model)
     given = {tensor.name for tensor in graph.initializer}
-    read_by = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
-    written_by = {node.output[0]: node for node in graph.node if node.op_type == "QuantizeLinear"}
+    read_by = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear" and len(node.input) > 1}
+    written_by = {node.output[0]: node for node in graph.node if node.op_type == "QuantizeLinear" and node.output and len(node.input) > 1}
     inputs = [value for value in graph.input if value.name not in given]
     files = [path, *external]
     return Artifact(
@@ -36,8 +76,8 @@ def read(path: Path) -> Artifact:
         format="onnx",
         sha256=sha256(files),
         bytes=sum(file.stat().st_size for file in files),
-        inputs=tuple(_tensor(path, value, read_by.get(value.name), constants, permutations) for value in inputs),
-        outputs=tuple(_tensor(path, value, written_by.get(value.name), constants, permutations) for value in _outputs(model)),
+        inputs=tuple(_tensor(value, read_by.get(value.name), constants, permutations) for value in inputs),
+        outputs=tuple(_tensor(value, written_by.get(value.name), constants, permutations) for value in _outputs(model)),
         details={
             "external_files": [file.name for file in external],
             "quantized_operators": sum(node.op_type == "QuantizeLinear" for node in graph.node),
@@ -45,7 +85,7 @@ def read(path: Path) -> Artifact:
     )
 
 
-def _load(path: Path) -> Any:
+def _parsed(path: Path) -> Any:
     import onnx
 
     try:
@@ -60,28 +100,50 @@ def _load(path: Path) -> Any:
 
 
 def _external_files(path: Path, model: Any) -> list[Path]:
-    names = {entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"}
-    files = [path.parent / name for name in sorted(names)]
-    for file in files:
-        if not file.is_file():
-            raise UserError(f"{path}: its weights are in {file.name}, which is not beside it; copy both files together")
-    return files
+    names = {entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"}
+    for name in sorted(names):
+        if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{path}: its weights are in '{name}', outside of its folder; only files beside it are read")
+        if not _there(path.parent / name):
+            raise UserError(f"{path}: its weights are in {name}, which is not beside it; copy both files together")
+    return [path.parent / name for name in sorted(names)]
+
+
+def _there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that is longer than any may be
+        return False
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Everywhere a file may have numbers: initializers, attributes, and those of inner graphs."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner) if inner.node else ()
 
 
 def _constants(graph: Any) -> dict[str, Any]:
-    from onnx import numpy_helper
-
-    scalars = [tensor for tensor in graph.initializer if not tensor.external_data]
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in scalars if np.prod(tensor.dims) == 1}
+    stored = [tensor for tensor in graph.initializer if not tensor.external_data and math.prod(tensor.dims) == 1]
+    constants = {tensor.name: numbers(tensor) for tensor in stored}
     for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        if node.op_type == "Constant" and node.output and node.attribute and node.attribute[0].name == "value":
+            constants[node.output[0]] = numbers(node.attribute[0].t)
     return constants
 
 
 def _permutations(model: Any) -> dict[str, tuple[int, ...]]:
-    noted = {entry.key: entry.value for entry in model.metadata_props}
-    return {name: tuple(axes) for name, axes in json.loads(noted.get(PERMUTATION_KEY, "{}")).items()}
+    noted = {entry.key: entry.value for entry in model.metadata_props}.get(PERMUTATION_KEY, "{}")
+    try:
+        axes = {name: tuple(order) for name, order in json.loads(noted).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        axes = {"": ()}
+    if any(set(order) != set(range(len(order))) or not order for order in axes.values()):
+        raise UserError(f"its metadata '{PERMUTATION_KEY}' is no orders of axes; export the file again")
+    return axes
 
 
 def _outputs(model: Any) -> Any:
@@ -96,7 +158,12 @@ def _outputs(model: Any) -> Any:
             axes[0].dim_value = 1
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"the shapes of its outputs don't follow from its inputs: {first_line(error)}; check it with onnx.checker"
+        ) from None
 
 
 def _fixed(value: Any) -> bool:
@@ -104,15 +171,26 @@ def _fixed(value: Any) -> bool:
     return bool(shape.HasField("shape")) and all(axis.dim_value for axis in shape.shape.dim[1:])
 
 
-def _tensor(path: Path, value: Any, pair: Any, constants: dict[str, Any], permutations: dict[str, tuple[int, ...]]) -> Tensor:
-    import onnx
-
+def _tensor(value: Any, pair: Any, constants: dict[str, Any], permutations: dict[str, tuple[int, ...]]) -> Tensor:
     if not _fixed(value):
-        raise UserError(f"{path}: '{value.name}' has a shape that is not fixed beyond its first axis; export it with fixed sizes")
+        raise UserError(f"'{value.name}' has a shape that is not fixed beyond its first axis; export it with fixed sizes")
     shape = tuple(axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim)
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    if min(shape, default=1) < 1:
+        raise UserError(f"'{value.name}' has the impossible shape {list(shape)}; the file is damaged, export or download it again")
+    dtype = element_type(value)
     scale, zero_point = None, None
     if dtype.kind in "iu" and pair is not None and pair.input[1] in constants:
         scale = float(constants[pair.input[1]].item())
-        zero_point = int(constants[pair.input[2]].item()) if len(pair.input) > 2 else 0
+        zero_point = int(constants[pair.input[2]].item()) if len(pair.input) > 2 and pair.input[2] in constants else 0
     return Tensor(value.name, shape, dtype.name, scale, zero_point, permutations.get(value.name))
+
+
+def element_type(value: Any) -> np.dtype[Any]:
+    """The type of an input's or output's numbers. UserError, without the file's name, where they are no numbers."""
+    from onnx import helper
+
+    try:
+        kind: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    except KeyError:
+        raise UserError(f"'{value.name}' holds no numbers; only networks of tensors can be read") from None
+    return kind

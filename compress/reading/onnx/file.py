@@ -2,50 +2,50 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from compress.reading.layout import Shape, fits
+from compress.reading.layout import Shape, fits, settled
 from compress.reading.onnx import graph
 from compress.reading.onnx.network import OnnxNetwork
-from targets import formats
+from compress.reading.trial import try_out
 from targets.errors import UserError
-from targets.registry import first_line
+from targets.formats import onnx as onnx_format
 
 OLDEST = 7
 
 
 def network(path: Path, example: Sequence[torch.Tensor]) -> nn.Module:
     """The network of an ONNX file. UserError for what is wrong with it, or where it doesn't take data like the example."""
-    made, shapes = _read(path)
-    if len(shapes) != len(example):
-        raise UserError(f"{path}: takes {len(shapes)} inputs, the data gives {len(example)}")
-    for shape, given in zip(shapes, example, strict=True):
-        if not fits(tuple(given.shape), shape):
-            raise UserError(f"{path}: takes samples of shape {list(shape[1:])}, the data's are {list(given.shape[1:])}")
+    model = onnx_format.load(path)
     try:
-        with torch.no_grad():
-            made(*example)
+        made = _network(model, [tuple(tensor.shape) for tensor in example])
+        try_out(made, example)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
-        raise UserError(f"{path}: can't be run: {first_line(error)}; check it with onnx.checker and in ONNX Runtime") from error
     return made.train(False)
 
 
-def _read(path: Path) -> tuple[OnnxNetwork, list[Shape]]:
-    import onnx
-
-    artifact = formats.read(path)
-    if artifact.format != "onnx":
-        raise UserError(f"{path}: is no ONNX file")
-    model = onnx.load(str(path))
+def _network(model: Any, given: Sequence[Shape]) -> OnnxNetwork:
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if opset < OLDEST:
-        raise UserError(f"{path}: has operator set {opset}; convert it to {OLDEST} or newer with onnx.version_converter")
-    shapes = [tensor.shape for tensor in artifact.inputs]
-    try:
-        return OnnxNetwork(graph.read(model.graph, opset), shapes), shapes
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"has operator set {opset}; convert it to {OLDEST} or newer with onnx.version_converter")
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in stored]
+    if len(inputs) != len(given):
+        raise UserError(f"takes {len(inputs)} inputs, the data gives {len(given)}")
+    return OnnxNetwork(graph.read(model.graph, opset), [_shape(value, sizes) for value, sizes in zip(inputs, given, strict=True)])
+
+
+def _shape(value: Any, given: Shape) -> Shape:
+    """An input's shape for one sample; axes that the file leaves free have the data's sizes."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
+        return given
+    wanted = settled(given, tuple(axis.dim_value or None for axis in kind.shape.dim))
+    if wanted is None or not fits(given, wanted):
+        sizes = ", ".join(str(axis.dim_value or axis.dim_param or "?") for axis in kind.shape.dim[1:])
+        raise UserError(f"takes samples of shape [{sizes}], the data's are {list(given[1:])}")
+    return wanted
