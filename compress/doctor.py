@@ -13,17 +13,24 @@ PACKAGES = {
     "ONNX export": ("onnx", "onnxscript"),
     "ONNX on this machine": ("onnxruntime",),
     "microcontroller emulation": ("unicorn", "ziglang", "pyelftools"),
+    "boards over SSH": ("asyncssh",),
     "phones over adb": ("adb-shell",),
     "boards over serial lines": ("pyserial",),
     "Ethos-U estimates": ("ethos-u-vela",),
     "TFLM's arena beside ours": ("tflite-micro",),
     "Neural Compressor as the engine of quantize": ("neural-compressor", "accelerate", "auto-round"),
+    "Keras files": ("h5py",),
+    "TensorFlow SavedModels": ("tensorflow",),
+    "Hugging Face folders": ("transformers",),
 }
 EXTRAS = {
+    "asyncssh": "ssh",
     "adb-shell": "phone",
     "pyserial": "serial",
     "ethos-u-vela": "ethos-u",
     "tflite-micro": "tflm",
+    "tensorflow": "tensorflow",
+    "transformers": "transformers",
     **dict.fromkeys(("neural-compressor", "accelerate", "auto-round"), "neural-compressor"),
 }
 """The extra of edgepress that brings a package which not everybody needs."""

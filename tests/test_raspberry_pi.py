@@ -149,8 +149,8 @@ def test_what_the_runtime_refuses_and_what_does_not_apply_are_errors_of_one_line
     with pytest.raises(ExportError, match=r"m\.tflite: ") as refusal:
         boards.target("raspberry-pi-4").run(artifact, [(float_samples(1),)], RunOptions())
     assert "\n" not in str(refusal.value)
-    with pytest.raises(UserError, match="takes no device"):
-        boards.target("raspberry-pi-4").run(artifact, [(float_samples(1),)], RunOptions(device="ssh://pi@board"))
+    with pytest.raises(UserError, match="no setting is called 'delegate'"):
+        boards.target("raspberry-pi-4").run(artifact, [(float_samples(1),)], RunOptions(settings={"delegate": "gpu"}))
 
 
 @emulated

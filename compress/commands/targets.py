@@ -97,21 +97,27 @@ def check(file: Path, names: tuple[str, ...], as_json: bool) -> None:
 
 @command.command()
 @click.argument("kind", type=click.Choice(["raspberry-pi"]))
+@click.option("--device", help="ssh://user@host[:port]: install the runtimes there, in an environment of edgepress's own.")
 @json_option
-def setup(kind: str, as_json: bool) -> None:
-    """Fetch what a target needs to be emulated here, once, into the cache.
+def setup(kind: str, device: str | None, as_json: bool) -> None:
+    """Fetch what a target needs to be emulated here, once, into the cache; or make a device ready.
 
     \b
     Example:
       edgepress targets setup raspberry-pi
+      edgepress targets setup raspberry-pi --device ssh://pi@raspberrypi.local
     """
     from targets.raspberry_pi import setup as prepare
+    from targets.raspberry_pi import setup_device
 
-    folder = prepare(lambda line: click.echo(line, err=True))
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    ready = setup_device(device, say) if device else str(prepare(say))
     if as_json:
-        echo_json({"kind": kind, "folder": str(folder)})
+        echo_json({"kind": kind, "device": device, "folder": ready})
     else:
-        click.echo(f"{kind}: ready in {folder}")
+        click.echo(f"{kind}: ready in {ready}{f' of {device}' if device else ''}")
 
 
 def _size(count: int | None) -> str:

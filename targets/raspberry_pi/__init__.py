@@ -1,4 +1,4 @@
-"""Raspberry Pi boards: the runtimes' own aarch64 builds under QEMU, with exact instruction counts and an estimated latency."""
+"""Raspberry Pi boards: measured over SSH, or the runtimes' own aarch64 builds under QEMU, with exact instruction counts."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -8,17 +8,18 @@ from pathlib import Path
 from targets import jobs
 from targets.base import Artifact, Batch, Measurement, Problem, RunOptions
 from targets.boards import Board
-from targets.errors import UserError
-from targets.raspberry_pi import emulator, estimate
+from targets.raspberry_pi import device, emulator, estimate
+from targets.raspberry_pi.device_setup import setup_device
 from targets.raspberry_pi.root import SETUP, installed, setup
 
-__all__ = ["RaspberryPi", "setup"]
+__all__ = ["RaspberryPi", "setup", "setup_device"]
 
 
 @dataclass(frozen=True)
 class RaspberryPi:
-    """Files on the kernels that the board's core would run, emulated instruction by instruction (QEMU's user mode).
+    """Files on the board that the user names (`device: ssh://user@host`, see `device`), else on its core emulated by QEMU's user mode.
 
+    Emulated, these are the kernels that the core would run, instruction by instruction.
     Outputs are those of the runtime's aarch64 kernels for this core, and instructions of one inference are counted: both are
     the same each time. The latency is an estimate from that count (see `estimate`); RAM and times of operators aren't known.
     Setting `kernels` as for the host.
@@ -28,7 +29,7 @@ class RaspberryPi:
     formats = ("tflite", "onnx")
 
     def available(self) -> Problem | None:
-        """Whether QEMU and the root file system with the runtimes are on this machine."""
+        """Whether QEMU and the root file system with the runtimes are on this machine: what emulating needs."""
         if self.board.core not in emulator.CORES:
             return Problem(f"{self.board.name}: core '{self.board.core}' can't be emulated", f"possible: {', '.join(emulator.CORES)}")
         if emulator.qemu() is None:
@@ -50,16 +51,17 @@ class RaspberryPi:
         return found
 
     def run(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
-        """Runs every sample in one emulated process, and counts the instructions of one inference of the first, with one thread.
+        """Measures on the device that is named; else runs every sample in one emulated process and counts one inference's instructions.
 
         Warm-up, repetitions and threads of the options are for devices that measure: counts need two and three, and one thread.
-        Raises ExportError where the runtime can't run the file, UserError for samples or settings that don't fit.
+        Raises ExportError where the runtime can't run the file, UserError for samples or settings that don't fit,
+        TargetUnreachableError where a named device can't be reached.
         """
+        if options.device is not None:
+            return device.measure(self.board, artifact, batches, options)
         missing = self.available()
         if missing is not None:
             return Measurement.missing(str(missing))
-        if options.device is not None:
-            raise UserError(f"device: {self.board.name} is emulated on this machine and takes no device; leave '{options.device}' out")
         chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
         counting = RunOptions(warmup=emulator.WARMUP, repetitions=emulator.REPETITIONS, threads=1, samples=options.samples)
         machine = emulator.prepare(str(self.board.core))
