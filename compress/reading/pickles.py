@@ -1,0 +1,143 @@
+"""What a pickle holds, looked at without running anything in it: every class and function that it names becomes a name."""
+
+import io
+import pickle
+import zipfile
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from struct import error as StructError
+from typing import Any, BinaryIO, ClassVar
+
+from targets.errors import UserError
+from targets.registry import first_line
+
+DTYPES = {
+    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool", "Byte": "uint8",
+    "Char": "int8", "Short": "int16", "Int": "int32", "Long": "int64",
+}  # fmt: skip
+"""numpy's names for torch's storages."""
+
+OLD_MAGIC = 0x1950A86A20F9469CFC6C
+"""The first of the pickles in a row that torch.save wrote before it wrote archives."""
+
+LARGEST = 512 * 2**20
+DEEPEST = 100
+"""How far modules lie in each other; a pickle may hold itself."""
+
+FAULTS = (
+    *(pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError),
+    *(ImportError, OverflowError, zipfile.BadZipFile, zlib.error, NotImplementedError, StructError),
+)
+"""What a damaged pickle or archive ends in."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A tensor without its numbers."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Named:
+    """What stands for an object of a class, or for the result of a function, that a pickle names; `name` is `module.class`."""
+
+    name: ClassVar[str] = ""
+    state: dict[Any, Any]
+
+    def __new__(cls, *given: Any, **options: Any) -> "Named":  # noqa: ARG004
+        """Takes whatever the real one takes."""
+        made = object.__new__(cls)
+        made.state = {}
+        return made
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        """Ignores what it is given."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state if isinstance(state, dict) else {}
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.state[key] = value
+
+    def append(self, value: Any) -> None:
+        """Where the class is a list."""
+
+    def extend(self, values: Any) -> None:
+        """Where the class is a list."""
+
+
+def outline(path: Path) -> Any:
+    """What torch.save or pickle has put into a file, tensors as `Outline` and objects as `Named`. UserError where it can't be read."""
+    try:
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                return _in_file(file)
+        with zipfile.ZipFile(path) as archive:
+            return in_archive(archive, next(name for name in archive.namelist() if name.endswith("/data.pkl")))
+    except StopIteration:
+        raise UserError(f"{path}: is a zip archive of something else than a network") from None
+    except FAULTS as error:
+        raise UserError(f"{path}: can't be read as a file of torch.save: {first_line(error)}") from None
+
+
+def in_archive(archive: zipfile.ZipFile, name: str) -> Any:
+    """What one pickle in an archive holds. Raises what is among `FAULTS`."""
+    if archive.getinfo(name).file_size > LARGEST:
+        raise ValueError(f"{name} is larger than any real one")
+    return _Unpickler(io.BytesIO(archive.read(name))).load()
+
+
+def _in_file(file: BinaryIO) -> Any:
+    found = _Unpickler(file).load()
+    if found != OLD_MAGIC:
+        return found
+    for _ in range(2):  # a version, and how the machine stores numbers
+        _Unpickler(file).load()
+    return _Unpickler(file).load()
+
+
+def tensors(held: Any, name: str = "", depth: int = DEEPEST) -> Iterator[tuple[str, Outline]]:
+    """Every tensor in what `outline` gives, by the name that a state dictionary has for it."""
+    if isinstance(held, Outline):
+        yield name, held
+    elif isinstance(held, Named) and depth:
+        for part in ("_parameters", "_buffers", "_modules"):
+            yield from tensors(held.state.get(part), name, depth - 1)
+    elif isinstance(held, dict) and depth:
+        for key, value in held.items():
+            yield from tensors(value, f"{name}.{key}" if name else str(key), depth - 1)
+
+
+def _rebuild(storage: Any, offset: Any, size: Any, *rest: Any) -> Outline:  # noqa: ARG001  as torch calls it
+    return Outline(tuple(int(each) for each in size), storage)
+
+
+def _parameter(data: Any, *rest: Any) -> Any:  # noqa: ARG001
+    return data
+
+
+KNOWN = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch.jit._pickle", "restore_type_tag"): _parameter,
+    ("torch", "Size"): tuple,
+}
+"""What builds plain values and tensors; nothing else is called."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in KNOWN:
+            return KNOWN[module, name]
+        if module == "torch" and name.endswith("Storage"):
+            return DTYPES.get(name.removesuffix("Storage"), name)
+        return type("Named", (Named,), {"name": f"{module}.{name}"})
+
+    def persistent_load(self, pid: Any) -> Any:
+        """A storage's place in the file; its type says the numbers' dtype."""
+        return pid[1] if isinstance(pid, tuple) and len(pid) > 1 else "unknown"

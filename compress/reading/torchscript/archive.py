@@ -1,0 +1,81 @@
+"""A TorchScript archive: recognised, searched for what it would run when it is opened, and opened."""
+
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from compress.reading.pickles import FAULTS, Outline, in_archive
+from targets.errors import UserError
+from targets.registry import first_line
+
+LARGEST_PACKED = 256 * 2**20
+"""Of the entries that are compressed, unpacked: code and its line numbers. Weights never are."""
+
+CURE = "say 'trust: true' under 'model' if you know who made it (it may then read and write files)"
+
+
+def names(path: Path) -> list[str]:
+    """The entries of a zip archive, without the folder they all lie in; none where it is no archive."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.partition("/")[2] for name in archive.namelist()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return []
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file holds TorchScript."""
+    found = names(path)
+    return "constants.pkl" in found and any(name.startswith("code/") for name in found)
+
+
+def open_script(path: Path, *, trust: bool) -> Any:
+    """The archive's module, in inference mode. UserError where it is damaged, or would run code when opened and isn't trusted to."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check(archive, path, trust=trust)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
+            load: Any = torch.jit.load
+            return load(str(path), map_location="cpu").eval()
+    except FAULTS as error:
+        raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
+    except RuntimeError as error:
+        raise UserError(f"{path}: can't be read as TorchScript: {_reason(error)}") from None
+
+
+def _check(archive: zipfile.ZipFile, path: Path, *, trust: bool) -> None:
+    entries = archive.infolist()
+    if sum(entry.file_size for entry in entries if entry.compress_type != zipfile.ZIP_STORED) > LARGEST_PACKED:
+        raise ValueError("its code is larger than any real one")
+    code = [archive.read(entry).decode() for entry in entries if re.match(r"[^/]*/code/.*\.py$", entry.filename)]
+    if any("__torch__.torch.classes.quantized" in text for text in code):
+        raise UserError(f"{path}: was quantized by torch itself; start from the network in floating point that it was made of")
+    if not trust and any("def __setstate__" in text for text in code):
+        raise UserError(f"{path}: runs code of its own when it is opened (__setstate__); {CURE}")
+
+
+def _reason(error: RuntimeError) -> str:
+    """The line of torch's message that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Exception raised")]
+    return lines[0].rstrip(":") if lines else type(error).__name__
+
+
+def traced_with(path: Path) -> tuple[Outline, ...] | None:
+    """Shapes of the tensors that a traced network was traced with, where the file still has them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.endswith("/traced_inputs.pkl")), None)
+            held = in_archive(archive, name) if name else None
+    except FAULTS as error:
+        raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
+    given = held.get("forward") if isinstance(held, dict) else None
+    if not isinstance(given, list) or not given or not all(isinstance(each, Outline) for each in given):
+        return None
+    return tuple(given)
