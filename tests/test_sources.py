@@ -124,7 +124,7 @@ class Payload:
         ("own_network_module:build", "torn.safetensors", "can't be read as safetensors"),
         ("missing.pt2", None, "missing.pt2 does not exist"),
         ("torn.pt2", None, "can't be read as an exported program"),
-        ("weights.bin", None, "is no .pt2, ONNX or TFLite file and no package.module:factory"),
+        ("weights.bin", None, "weights.bin: is an archive without its end; download or copy it again"),
     ],
 )
 def test_what_is_wrong_is_one_line(own, capsys, source, weights, message):

@@ -57,6 +57,10 @@ class Named:
     def __init__(self, *given: Any, **options: Any) -> None:
         """Ignores what it is given."""
 
+    def __call__(self, *given: Any, **options: Any) -> "Named":  # noqa: ARG002
+        """Where it is a function that the pickle calls."""
+        return self
+
     def __setstate__(self, state: Any) -> None:
         self.state = state if isinstance(state, dict) else {}
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from compress.model import Model
+from compress.reading.unreadable import explain
 from compress.sources.base import SourceOptions
 from targets.errors import UserError
 from targets.registry import PluginFolder
@@ -18,13 +19,15 @@ def find(options: SourceOptions) -> Any:
             return reader(options)
     path = options.path
     if ":" not in options.source and not path.exists():
-        raise UserError(
-            f"model.source: file {path} does not exist; give the path of a .pt2, .onnx or .tflite file, or package.module:factory"
-        )
-    raise UserError(
-        f"model.source: {options.source} is no .pt2, ONNX or TFLite file and no package.module:factory; "
-        "a checkpoint holds weights without their network: name its factory as the source and the file as 'weights'"
-    )
+        raise UserError(f"model.source: file {path} does not exist; these are read: {kinds()}")
+    if not path.exists():
+        raise UserError(f"model.source: {options.source} is no package.module:factory; these are read: {kinds()}")
+    raise UserError(f"{path}: {explain(path)}")
+
+
+def kinds() -> str:
+    """Everything that can be a source, in the readers' own words."""
+    return ", ".join(SOURCES.load(name).kind for name in SOURCES.names())
 
 
 def load(options: SourceOptions, example: tuple[Any, ...]) -> Model:

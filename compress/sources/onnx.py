@@ -12,6 +12,7 @@ from compress.reading.folding import fold
 from compress.reading.inputs import of_file
 from compress.reading.onnx.file import network
 from compress.reading.tidy import cancel, join_biases
+from compress.reading.unreadable import only_named
 from compress.sources.base import Input, SourceOptions
 from targets import formats
 
@@ -35,7 +36,7 @@ class Onnx:
             return False
         with path.open("rb") as file:
             start = file.read(2)
-        return path.suffix == ".onnx" or (len(start) == 2 and start[0] == 0x08 and 3 <= start[1] <= 20)
+        return only_named(path, ".onnx") or (len(start) == 2 and start[0] == 0x08 and 3 <= start[1] <= 20)
 
     def inputs(self) -> tuple[Input, ...]:
         """The graph's inputs that are no initializers."""
