@@ -41,7 +41,7 @@ def profile_file(  # noqa: PLR0913  one argument for each of the command's optio
         boards.load(name)
     artifact = formats.read(file)
     split = open_data(data).evaluation if data else None
-    options = RunOptions(10, repetitions, threads, samples, device, _settings(settings))
+    options = RunOptions(10, repetitions, threads, samples, device, read_settings(settings))
     job = Job(named_metric(metric, Path.cwd()), options, split, samples or 20, seed, progress)
     rows = profile(artifact, names, job)
     if save:
@@ -58,7 +58,8 @@ def open_data(name: str) -> Data:
     return loaded
 
 
-def _settings(settings: tuple[str, ...]) -> dict[str, str]:
+def read_settings(settings: tuple[str, ...]) -> dict[str, str]:
+    """Settings of a target as `NAME=VALUE` words give them. UserError for a word without an equals sign."""
     found = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
