@@ -1,6 +1,7 @@
 """Modules made from a file: how operators, weights and inputs keep the names that they have there."""
 
 import inspect
+import keyword
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,6 +38,21 @@ class Names:
         label = name.rpartition(";")[2].strip("/").replace(".", "_") or otherwise
         self._used[label] += 1
         return label if self._used[label] == 1 else self.unique(f"{label}_{self._used[label]}", otherwise)
+
+
+def add_operator(module: nn.Module, name: str, operator: Operator) -> str:
+    """Puts an operator at a dotted name, next to what is below that already, and says where: words of torch and Python get `_`."""
+    taken = [keyword.iskeyword(part) or hasattr(nn.Module, part) or part in vars(module) for part in name.split(".")]
+    *owners, leaf = (f"{part}_" if has_meaning else part for part, has_meaning in zip(name.split("."), taken, strict=True))
+    for owner in owners:
+        if owner not in module._modules:  # noqa: SLF001  named_children skips what is there twice
+            module.add_module(owner, nn.Module())
+        module = module.get_submodule(owner)
+    if leaf in module._modules:  # noqa: SLF001
+        for below, child in module.get_submodule(leaf).named_children():
+            operator.add_module(below, child)
+    module._modules[leaf] = operator  # noqa: SLF001  what stood there held nothing else
+    return ".".join([*owners, leaf])
 
 
 def store(module: nn.Module, place: str, value: torch.Tensor, *, trained: bool) -> None:

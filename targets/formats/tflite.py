@@ -5,6 +5,7 @@ Follows TFLite's schema.fbs, version 3. The numbers after `integer`, `vector`, â
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,7 +90,7 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The first subgraph of a file, operators in the order they run."""
+    """One graph of a file, the first unless said otherwise, operators in the order they run."""
 
     path: Path
     tensors: tuple[Tensor, ...]
@@ -116,6 +117,11 @@ def load(path: Path) -> Graph:
     return _load(path)[1]
 
 
+def load_all(path: Path) -> tuple[Graph, ...]:
+    """Every graph of a file: the one that runs, then those that its loops and branches call. UserError as for `load`."""
+    return _open(path, _graphs)[1]
+
+
 def describe(tensor: Tensor) -> Description:
     """A graph's tensor as an artifact tells of it."""
     quantization = tensor.quantization
@@ -125,26 +131,38 @@ def describe(tensor: Tensor) -> Description:
 
 
 def _load(path: Path) -> tuple[bytes, Graph]:
+    data, (graph, *_) = _open(path, _first)
+    return data, graph
+
+
+def _open(path: Path, parse: Callable[[Path, Table], tuple[Graph, ...]]) -> tuple[bytes, tuple[Graph, ...]]:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}; give the path of a .tflite file") from None
     try:
-        return data, _graph(path, root(data, b"TFL3"))
+        return data, parse(path, root(data, b"TFL3"))
     except MalformedError as error:
         raise UserError(f"{path}: not a valid .tflite file: {error}; export or download it again") from None
 
 
-def _graph(path: Path, model: Table) -> Graph:
+def _first(path: Path, model: Table) -> tuple[Graph, ...]:
+    return _graphs(path, model, 1)
+
+
+def _graphs(path: Path, model: Table, most: int | None = None) -> tuple[Graph, ...]:
     subgraphs = model.tables(2)
     if not subgraphs:
         raise MalformedError("it holds no graph")
-    main = subgraphs[0]
     buffers = model.tables(4)
-    tensors = tuple(_tensor(index, table, buffers) for index, table in enumerate(main.tables(0)))
     codes = [_operator_name(table) for table in model.tables(1)]
-    operators = tuple(_operator(index, table, codes, len(tensors)) for index, table in enumerate(main.tables(3)))
-    graph = Graph(path, tensors, operators, _indices(main, 1, len(tensors)), _indices(main, 2, len(tensors)))
+    return tuple(_graph(path, table, buffers, codes) for table in subgraphs[:most])
+
+
+def _graph(path: Path, subgraph: Table, buffers: list[Table], codes: list[str]) -> Graph:
+    tensors = tuple(_tensor(index, table, buffers) for index, table in enumerate(subgraph.tables(0)))
+    operators = tuple(_operator(index, table, codes, len(tensors)) for index, table in enumerate(subgraph.tables(3)))
+    graph = Graph(path, tensors, operators, _indices(subgraph, 1, len(tensors)), _indices(subgraph, 2, len(tensors)))
     _check_order(graph)
     return graph
 

@@ -210,6 +210,14 @@ class BlockOptions:
     block_size: int = 0
 
 
+@dataclass(frozen=True)
+class WhileOptions:
+    """WHILE: which of the file's graphs say whether there is another turn, and what a turn does."""
+
+    condition: int = 0
+    body: int = 0
+
+
 TYPES: dict[int, type[Any]] = {
     1: Conv2DOptions,
     2: DepthwiseConv2DOptions,
@@ -234,6 +242,7 @@ TYPES: dict[int, type[Any]] = {
     75: LeakyReluOptions,
     77: MirrorPadOptions,
     79: SplitOptions,
+    93: WhileOptions,
     94: BlockOptions,
     101: BatchMatMulOptions,
     116: GeluOptions,

@@ -1,6 +1,6 @@
 """The graph of a floating-point TFLite file as a torch module."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from compress.reading.layout import Shape, arrange
-from compress.reading.modules import Names, Operator, store, with_arguments
-from compress.reading.tflite.operators import OPERATORS
-from compress.reading.tflite.values import TO_TORCH, Call, to_file, to_torch
+from compress.reading.modules import Operator, add_operator, store, stored, with_arguments
+from compress.reading.tflite.layout import CROSSINGS, images
+from compress.reading.tflite.names import layer_names
+from compress.reading.tflite.operators import OPERATORS, SIZES
+from compress.reading.tflite.values import TO_FILE, TO_TORCH, Call
+from compress.reading.trial import try_out
 from targets.base import Array
 from targets.errors import UserError
 from targets.formats.tflite import Graph, Tensor
@@ -28,68 +31,156 @@ WEIGHTS: dict[str, dict[int, tuple[int, ...]]] = {
 BIAS = {"TRANSPOSE_CONV": 3}
 """Which input is the bias where it isn't the third."""
 
-FILL = ("PADV2", 2)
-"""An input that is part of the call."""
+Order = tuple[int, ...] | None
+Step = tuple[str, FileOperator, dict[int, str]]
+"""An operator's module, the operator, and where its constants are kept, by position among its inputs."""
 
 
 class TfliteNetwork(nn.Module):
     """Takes the file's inputs in their order, laid out as data are (images NCHW), and gives its outputs, images NCHW too.
 
-    Each operator is a module called as the file calls its result, with `weight` and `bias` where it has them. Weights that are
-    stored as integers or halves become real numbers. UserError for a file that computes with integers, or an operator that isn't known.
+    Each operator is a module called as its layer is (`names.layer_names`), with `weight` and `bias` where it has them. Weights that are
+    stored as integers or halves become real numbers. What the file computes of constants and of shapes is computed here once, for
+    the `example`: one sample for each input. `single` networks refuse more samples than one at a time.
+
+    UserError for an operator that isn't known, or that can't compute the example.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, example: Sequence[torch.Tensor]) -> None:
         super().__init__()
-        self.graph, self.names = graph, Names()
+        self.graph, self.images, self.single = graph, images(graph), False
         self.numbers = {tensor.index: real(tensor) for tensor in graph.tensors if tensor.data is not None}
-        self.steps: list[tuple[str, FileOperator]] = []
-        for operator in graph.operators:
-            if operator.name == "DEQUANTIZE" and operator.inputs[0] in self.numbers:
-                self.numbers[operator.outputs[0]] = self.numbers[operator.inputs[0]]
-            else:
-                self.steps.append((self._add(operator), operator))
+        self.kept: dict[tuple[int, Order], str] = {}
+        self.steps: list[Step] = []
         inputs = [graph.tensors[index] for index in graph.inputs]
         self.shapes: Sequence[Shape] = [tensor.shape for tensor in inputs]
+        values = self._arranged(example)
+        with torch.no_grad():
+            for name, operator in zip(layer_names(graph), graph.operators, strict=True):
+                if not self._fold(operator, values):
+                    self.steps.append(self._add(name, operator, values))
+                    _tried(self.get_submodule(self.steps[-1][0]), self._operands(self.steps[-1], values))
+                    self._run(self.steps[-1], values)
         self.forward = with_arguments(self._forward, [tensor.name.removeprefix("serving_default_").partition(":")[0] for tensor in inputs])
 
     def _forward(self, *inputs: torch.Tensor) -> Any:
-        values: dict[int, Any] = {}
-        for index, given, shape in zip(self.graph.inputs, inputs, self.shapes, strict=True):
-            values[index] = given if _is_image(given, shape) else to_torch(arrange(given, shape))
-        for name, operator in self.steps:
-            module = self.get_submodule(name)
-            made = module(
-                *(self._operand(name, (operator.name, position), index, values) for position, index in enumerate(operator.inputs))
-            )
-            values |= dict(zip(operator.outputs, made if isinstance(made, list) else [made], strict=True))
-        outputs = [values[index] for index in self.graph.outputs]
+        if self.single and inputs[0].shape[0] != 1:
+            raise UserError("takes one sample at a time")
+        values = self._arranged(inputs)
+        for step in self.steps:
+            self._run(step, values)
+        outputs = [self._output(index, values) for index in self.graph.outputs]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def _operand(self, module: str, place: tuple[str, int], index: int, values: dict[int, Any]) -> Any:
-        if index < 0:
-            return None
-        if index in values:
-            return values[index]
-        found = getattr(self.get_submodule(module), _leaf(*place), None)
-        return self.numbers[index] if found is None else found
+    def _arranged(self, inputs: Sequence[torch.Tensor]) -> dict[int, Any]:
+        """Samples as they are held."""
+        values: dict[int, Any] = {}
+        for index, given, shape in zip(self.graph.inputs, inputs, self.shapes, strict=True):
+            ready = index in self.images and given.dim() == 4 and tuple(given.permute(TO_FILE).shape[1:]) == shape[1:]
+            laid_out = given if ready else arrange(given, shape)
+            values[index] = laid_out.permute(TO_TORCH) if index in self.images and not ready else laid_out
+        return values
 
-    def _add(self, operator: FileOperator) -> str:
-        tensor = self.graph.tensors[operator.outputs[0]]
+    def _run(self, step: Step, values: dict[int, Any]) -> None:
+        name, operator, _ = step
+        made = self.get_submodule(name)(*self._operands(step, values))
+        values |= dict(zip(operator.outputs, made if isinstance(made, list) else [made], strict=True))
+
+    def _operands(self, step: Step, values: dict[int, Any]) -> list[Any]:
+        _, operator, constants = step
+        return [
+            values[index] if index in values else stored(self, constants[position]) if position in constants else self.numbers.get(index)
+            for position, index in enumerate(operator.inputs)
+        ]
+
+    def _output(self, index: int, values: dict[int, Any]) -> torch.Tensor:
+        value: torch.Tensor = values[index] if index in values else torch.from_numpy(self.numbers[index].copy())
+        return value.permute(TO_TORCH) if value.dim() == 4 and (index not in self.images or index in self.numbers) else value
+
+    def _fold(self, operator: FileOperator, values: dict[int, Any]) -> bool:
+        """Computes what is the same for all samples: shapes, and what is made of them and of constants."""
+        if any(index in values for index in operator.inputs) and operator.name != "SHAPE":
+            return False
+        if operator.name == "DEQUANTIZE":
+            self.numbers[operator.outputs[0]] = self.numbers[operator.inputs[0]]
+            return True
+        if operator.name == "SHAPE":
+            made: Any = torch.tensor(self._shape(operator.inputs[0], values))
+        else:
+            operands = [
+                self.numbers.get(index) if position in SIZES.get(operator.name, ()) else self._constant(operator, position)
+                for position, index in enumerate(operator.inputs)
+            ]
+            made = _tried(self._function(operator, values), operands)(*operands)
+        for index, tensor in zip(operator.outputs, made if isinstance(made, list) else [made], strict=True):
+            self.numbers[index] = (tensor.permute(TO_FILE) if index in self.images else tensor).detach().numpy()
+        return True
+
+    def _add(self, name: str, operator: FileOperator, values: dict[int, Any]) -> Step:
+        """Makes the module of an operator, and keeps the constants that it computes with where they are needed first."""
+        place, constants = add_operator(self, name, Operator(self._function(operator, values))), dict[int, str]()
+        for position, index in enumerate(operator.inputs):
+            value = None if position in SIZES.get(operator.name, ()) else self._constant(operator, position)
+            if value is not None:
+                key = index, self._order(operator, position)
+                if key not in self.kept:
+                    self.kept[key] = f"{place}.{_leaf(operator.name, position)}"
+                    store(self, self.kept[key], value, trained=value.is_floating_point())
+                constants[position] = self.kept[key]
+        return place, operator, constants
+
+    def _function(self, operator: FileOperator, values: dict[int, Any]) -> Callable[..., Any]:
+        result = self.graph.tensors[operator.outputs[0]]
         if operator.name not in OPERATORS:
             raise UserError(
-                f"operator '{tensor.name}': {operator.name} can't be lifted to torch yet; `edgepress profile` takes the file as it is"
+                f"operator '{result.name}': {operator.name} can't be lifted to torch yet; `edgepress profile` takes the file as it is"
             )
-        call = Call(tensor.name, operator.name, operator.options, tensor.shape)
-        name = self.names.unique(tensor.name, operator.name)
-        self.add_module(name, Operator(partial(OPERATORS[operator.name], call)))
-        for position, index in enumerate(operator.inputs):
-            number = self.numbers.get(index)
-            if number is not None and number.dtype == np.float32 and (operator.name, position) != FILL:
-                order = WEIGHTS.get(operator.name, {}).get(position, TO_TORCH if number.ndim == 4 else None)
-                laid_out = number if order is None else number.transpose(order)
-                store(self, f"{name}.{_leaf(operator.name, position)}", torch.from_numpy(np.array(laid_out)), trained=True)
-        return name
+        call = Call(
+            name=result.name,
+            operator=operator.name,
+            options=operator.options,
+            shape=result.shape,
+            dtype=result.dtype,
+            given=tuple(self._shape(index, values) for index in operator.inputs),
+            images=tuple(self._is_image(operator, index) for index in operator.inputs),
+            image=result.index in self.images,
+        )
+        return partial(OPERATORS[operator.name], call)
+
+    def _shape(self, index: int, values: dict[int, Any]) -> Shape:
+        """A tensor's shape in the file for one sample."""
+        if index in values:
+            return tuple((values[index].permute(TO_FILE) if index in self.images else values[index]).shape)
+        return tuple(self.numbers[index].shape) if index in self.numbers else ()
+
+    def _is_image(self, operator: FileOperator, index: int) -> bool:
+        """Whether an operand is held as an image; constants are what the operator's other tensors are."""
+        if index not in self.numbers:
+            return index in self.images
+        others = any(other in self.images for other in (*operator.inputs, *operator.outputs))
+        return self.numbers[index].ndim == 4 and operator.name not in CROSSINGS and others
+
+    def _order(self, operator: FileOperator, position: int) -> Order:
+        """The order of a constant's axes that an operator wants."""
+        image = self._is_image(operator, operator.inputs[position])
+        return WEIGHTS.get(operator.name, {}).get(position, TO_TORCH if image else None)
+
+    def _constant(self, operator: FileOperator, position: int) -> torch.Tensor | None:
+        """A constant operand as the operator wants it."""
+        number, order = self.numbers.get(operator.inputs[position]), self._order(operator, position)
+        return None if number is None else torch.from_numpy(np.array(number if order is None else number.transpose(order)))
+
+
+def _tried(function: Callable[..., Any], operands: Sequence[Any]) -> Callable[..., Any]:
+    """The function, after a try that would cost neither time nor memory: a damaged file may ask for any size."""
+    places = [place for place, operand in enumerate(operands) if isinstance(operand, torch.Tensor)]
+
+    def compute(*tensors: torch.Tensor) -> Any:
+        given = dict(zip(places, tensors, strict=True))
+        return function(*(given.get(place, operand) for place, operand in enumerate(operands)))
+
+    try_out(Operator(compute), [operands[place] for place in places])
+    return function
 
 
 def real(tensor: Tensor) -> Array:
@@ -110,7 +201,3 @@ def _leaf(operator: str, position: int) -> str:
     if position in WEIGHTS.get(operator, {}):
         return "weight"
     return "bias" if operator in WEIGHTS and position == BIAS.get(operator, 2) else f"constant{position}"
-
-
-def _is_image(given: torch.Tensor, shape: Shape) -> bool:
-    return given.dim() == 4 and len(shape) == 4 and tuple(to_file(given).shape[1:]) == shape[1:]

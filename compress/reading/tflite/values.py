@@ -17,16 +17,25 @@ AXIS_IN_TORCH = {0: 0, 1: 2, 2: 3, 3: 1}
 """Where an axis of an image in the file is in torch."""
 
 Whole = NDArray[np.int64]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One operator of the file: its name, the schema's name for it, its options, and the shape in the file of its first output."""
+    """One operator of the file: its name, the schema's name for it, its options, shape and dtype in the file of its first output.
+
+    `given` are the shapes in the file of its inputs for one sample, `images` which of them are held as images (NCHW), and `image`
+    whether its results are.
+    """
 
     name: str
     operator: str
     options: Any
-    shape: tuple[int, ...]
+    shape: Shape
+    dtype: str = "float32"
+    given: tuple[Shape, ...] = ()
+    images: tuple[bool, ...] = ()
+    image: bool = False
 
     def refuse(self, reason: str) -> UserError:
         """The error for a call that isn't known."""
@@ -38,30 +47,26 @@ class Call:
             raise self.refuse("its sizes are computed from the data; only networks of fixed structure can be lifted")
         return [int(number) for number in value.reshape(-1)]
 
+    def to_file(self, values: torch.Tensor, position: int = 0) -> torch.Tensor:
+        """An input as the file lays it out."""
+        return values.permute(TO_FILE) if self.images[position] else values
 
-def to_file(values: torch.Tensor) -> torch.Tensor:
-    """As the file lays it out."""
-    return values.permute(TO_FILE) if values.dim() == 4 else values
+    def to_torch(self, values: torch.Tensor) -> torch.Tensor:
+        """A result as the network holds it."""
+        return values.permute(TO_TORCH) if self.image else values
 
+    def axis(self, axis: int, rank: int) -> int:
+        """The axis of a held result that is `axis` in the file."""
+        return AXIS_IN_TORCH[axis % 4] if self.image else axis % rank
 
-def to_torch(values: torch.Tensor) -> torch.Tensor:
-    """As the network holds it."""
-    return values.permute(TO_TORCH) if values.dim() == 4 else values
-
-
-def axis_of(axis: int, rank: int) -> int:
-    """The axis of a held tensor that is `axis` in the file."""
-    return AXIS_IN_TORCH[axis % rank] if rank == 4 else axis % rank
-
-
-def alike(one: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two tensors that broadcast as they do in the file, where a vector goes along the last axis, the channels."""
-    rank = max(one.dim(), other.dim())
-    if rank == 4:
-        one, other = (
-            each if each.dim() in (0, 4) else to_torch(each.reshape([1] * (4 - each.dim()) + list(each.shape))) for each in (one, other)
-        )
-    return one, other
+    def batch(self, values: torch.Tensor, position: int = 0, *, held: bool = False) -> int | None:
+        """The axis along which an input holds more samples than one; `held` says that it isn't laid out as in the file."""
+        one = self.given[position]
+        shape = tuple(one[axis] for axis in TO_TORCH) if held and self.images[position] else one
+        grown = [axis for axis, (size, single) in enumerate(zip(values.shape, shape, strict=True)) if size != single]
+        if len(grown) > 1:
+            raise self.refuse("holds samples along two axes")
+        return grown[0] if grown else None
 
 
 def activated(values: torch.Tensor, activation: Activation) -> torch.Tensor:
@@ -74,6 +79,24 @@ def activated(values: torch.Tensor, activation: Activation) -> torch.Tensor:
     }
     result: torch.Tensor = functions[activation](values) if activation in functions else values
     return result
+
+
+def alike(call: Call, *values: torch.Tensor) -> list[torch.Tensor]:
+    """Tensors that broadcast as they do in the file, where a vector goes along the last axis, the channels."""
+    if not call.image:
+        return list(values)
+    return [each if each.dim() in (0, 4) else each.reshape([1] * (4 - each.dim()) + list(each.shape)).permute(TO_TORCH) for each in values]
+
+
+def together(call: Call, values: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+    """Inputs as they are held, those that are the same for all samples repeated for each of them."""
+    axes = [call.batch(each, position, held=True) for position, each in enumerate(values)]
+    sizes = {axis: each.shape[axis] for axis, each in zip(axes, values, strict=True) if axis is not None}
+    if len(sizes) != 1:
+        return list(values)
+    ((batch, size),) = sizes.items()
+    repeated = [[size if axis == batch else -1 for axis in range(each.dim())] for each in values]
+    return [each if axis == batch else each.expand(shape) for axis, each, shape in zip(axes, values, repeated, strict=True)]
 
 
 def padding(call: Call, values: torch.Tensor, reach: tuple[int, int], stride: tuple[int, int]) -> list[int]:
