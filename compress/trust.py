@@ -3,14 +3,17 @@
 import json
 import pickle
 import re
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from targets.errors import UserError
+from targets.registry import first_line
 
 OPERATORS = re.compile(
     r"torch\.ops\.(aten|prims|quantized_decomposed|torchao)\.\w+(\.\w+)?|torch\.sym_\w+|torch\._sym_\w+|"
@@ -20,24 +23,78 @@ IDENTIFIER = re.compile(r"[A-Za-z_]\w*|")
 WORDS = "Max|Min|Mod|FloorDiv|CeilDiv|CleanDiv|ModularIndexing|PythonMod|TruncToInt|ToFloat|Integer|Add|Mul|Pow|oo"
 EXPRESSION = re.compile(rf"(\s|[-+*/%(),]|\d+|[su]\d+|Symbol\('[su]\d+'(, \w+=(True|False))*\)|{WORDS})*")
 LARGEST_JSON = 256 * 2**20
+LARGEST_UNPACKED = 64 * 2**20
+"""Bytes that any archive may hold unpacked; a larger one may hold so many times its own size."""
+
+LARGEST_RATIO = 20
+FAULTS = (
+    *(zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(
+        RuntimeError,
+        OverflowError,
+        MemoryError,
+        zlib.error,
+        struct.error,
+    ),  # RuntimeError: encrypted entries, trees that are too deep, unknown compressions
+)
+"""What reading a damaged archive and the JSON in it raises."""
 
 
-def check_archive(path: Path) -> None:
-    """Raises UserError naming what in the `.pt2` file could run code, or why it can't be read."""
+def checked_archive(path: Path) -> BytesIO:
+    """The archive in a `.pt2` file, to be opened instead of the file. UserError naming what in it could run code, or why it can't be read.
+
+    It is packed anew of what was looked at, since archives can be made that two programs read differently.
+    """
     if not path.is_file():
         raise UserError(f"{path}: file does not exist")
+    check_sizes(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {name.partition("/")[2]: name for name in archive.namelist()}
-            found = next(_dangers(archive, names), None)
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError, NotImplementedError) as error:
-        raise UserError(f"{path}: can't be read as an exported program: {error or type(error).__name__}") from None
-    if found:
-        cure = "save it again with torch.export.save, or say 'trust: true' under 'model' if you know who made it (it may then run any code)"
-        raise UserError(f"{path}: {found} could run code when loaded; {cure}")
+            found = next(_dangers(archive), None)
+            if found is None:
+                return _packed(archive)
+    except FAULTS as error:
+        raise UserError(f"{path}: can't be read as an exported program: {first_line(error)}") from None
+    cure = "save it again with torch.export.save, or say 'trust: true' under 'model' if you know who made it (it may then run any code)"
+    raise UserError(f"{path}: {found} could run code when loaded; {cure}")
 
 
-def _dangers(archive: zipfile.ZipFile, names: dict[str, str]) -> Iterator[str]:
+def _packed(archive: zipfile.ZipFile) -> BytesIO:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as copy:
+        for name in archive.namelist():
+            copy.writestr(zipfile.ZipInfo(name), archive.read(name))
+    packed.seek(0)
+    return packed
+
+
+def entries(path: Path) -> tuple[str, ...]:
+    """The names of what is in a zip archive; none where the file is no archive, or a damaged one."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return ()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(archive.namelist())
+    except FAULTS:
+        return ()
+
+
+def check_sizes(path: Path) -> None:
+    """Raises UserError where a zip archive holds far more than its own size, as only one made to fill the memory does."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except FAULTS:
+        return  # whoever reads it says what is wrong
+    if unpacked > max(LARGEST_UNPACKED, LARGEST_RATIO * path.stat().st_size):
+        megabytes = f"{unpacked / 2**20:,.0f} MB"
+        raise UserError(f"{path}: would unpack to {megabytes}, far beyond its own size; no real network does, so it isn't opened")
+
+
+def _dangers(archive: zipfile.ZipFile) -> Iterator[str]:
+    names = {name.partition("/")[2]: name for name in archive.namelist()}
+    if len(names) < len(archive.namelist()) or len({name.partition("/")[0] for name in names.values()}) > 1:
+        yield "what is in it twice"
     for short, full in names.items():
         if short.startswith("data/aotinductor") or short.endswith((".so", ".dylib", ".dll")):
             yield f"the compiled library '{short}'"
@@ -66,7 +123,7 @@ def _only_tensors(archive: zipfile.ZipFile, name: str) -> bool:
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is whether it loads
             torch.load(BytesIO(content), weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+    except (pickle.UnpicklingError, *FAULTS):
         return not content
     return True
 

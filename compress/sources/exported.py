@@ -1,6 +1,5 @@
 """A network saved by `torch.export.save`: a `.pt2` file."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,10 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from compress.model import Model, capture, from_program, inference_graph
+from compress.reading.trial import try_out
+from compress.reading.unreadable import only_named
 from compress.sources.base import Input, SourceOptions
-from compress.sources.factory import check_example
-from compress.trust import check_archive
+from compress.trust import checked_archive, entries
 from targets.errors import UserError
 from targets.registry import first_line
 
@@ -29,14 +29,10 @@ class Exported:
     @staticmethod
     def reads(options: SourceOptions) -> bool:
         """Whether the source is a torch.export archive."""
-        path = options.path
-        if not path.is_file() or not zipfile.is_zipfile(path):
-            return path.is_file() and path.suffix == ".pt2"
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return any(name.endswith("archive_format") or name == "serialized_exported_program.json" for name in archive.namelist())
-        except zipfile.BadZipFile:
-            return path.suffix == ".pt2"
+        names = entries(options.path)
+        if not names:
+            return only_named(options.path, ".pt2")
+        return any(name.endswith("archive_format") or name == "serialized_exported_program.json" for name in names)
 
     def inputs(self) -> tuple[Input, ...]:
         """The program's inputs; a free axis has no size."""
@@ -52,10 +48,9 @@ class Exported:
 
 def load_program(path: Path, *, trust: bool = False) -> ExportedProgram:
     """The exported program in a file; UserError where it is damaged, or could run code and is not trusted to."""
-    if not trust:
-        check_archive(path)
+    file = path.open("rb") if trust else checked_archive(path)
     try:
-        with path.open("rb") as file:
+        with file:
             return torch.export.load(file)
     except Exception as error:
         raise UserError(f"{path}: can't be read as an exported program: {first_line(error)}") from error
@@ -66,13 +61,21 @@ def _with_example(program: ExportedProgram, example: tuple[torch.Tensor, ...], n
     if len(batch) != len(example):
         raise UserError(f"{path}: the network takes {len(batch)} inputs, the data gives {len(example)}")
     if all(isinstance(size, torch.SymInt) or size == 1 for size in batch):
-        check_example(inference_graph(program), example, str(path))
+        _check(program, example, path)
     if all(isinstance(size, torch.SymInt) for size in batch):
         example = tuple(torch.cat([tensor, tensor]) for tensor in example)
         return from_program(program, example, name)
     if all(size == 1 for size in batch):
         return from_program(program, example, name)
     return _recaptured(program, example, name, path, batch)
+
+
+def _check(program: ExportedProgram, example: tuple[torch.Tensor, ...], path: Path) -> None:
+    try:
+        try_out(inference_graph(program), example)
+    except UserError as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
+        raise UserError(f"model.source: {path} does not take data of shape {shapes}: {error}") from error
 
 
 def _recaptured(

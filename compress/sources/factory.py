@@ -10,6 +10,7 @@ import torch
 
 from compress.model import Model, capture
 from compress.sources.base import SourceOptions
+from compress.trust import FAULTS, check_sizes
 from targets.errors import UserError
 from targets.registry import first_line, load_named, own_code
 
@@ -75,14 +76,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"model.weights: file {path} does not exist")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
+    check_sizes(path)
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path}: holds more than tensors, so loading it could run code; save only torch.save(net.state_dict(), …)"
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: can't be read as weights: {str(error).splitlines()[0]}") from None
+    except FAULTS as error:
+        raise UserError(f"{path}: can't be read as weights: {first_line(error)}") from None
     return _state_dictionary(saved, path)
 
 

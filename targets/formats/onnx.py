@@ -17,6 +17,10 @@ PERMUTATION_KEY = "edgepress.permutation"
 """Metadata key under which an exporter notes `Tensor.permutation`: a JSON object, a tensor's name to its axes."""
 
 
+PLAIN = {"int2": "int8", "int4": "int8", "uint2": "uint8", "uint4": "uint8", "bfloat16": "float32"}
+"""Types that numpy doesn't have, and those of its own that hold all their numbers."""
+
+
 def read(path: Path) -> Artifact:
     """The artifact in an ONNX file and the external data files that it names (`details["external_files"]`, beside it).
 
@@ -46,7 +50,7 @@ def load(path: Path) -> Any:
 
 
 def numbers(tensor: Any) -> Array:
-    """A `TensorProto`'s numbers. UserError, without the file's name, where they don't fit its shape and type."""
+    """A `TensorProto`'s numbers. UserError, without the file's name, where they don't fit shape and type. Those of `PLAIN` are widened."""
     from onnx import TensorProto, numpy_helper
 
     if min(tensor.dims, default=0) >= 0 and tensor.data_type in TensorProto.DataType.values():
@@ -55,7 +59,10 @@ def numbers(tensor: Any) -> Array:
         except (ValueError, TypeError, KeyError, OverflowError, MemoryError):
             pass
         else:
-            return stored
+            if stored.dtype.name in PLAIN:
+                return stored.astype(PLAIN[stored.dtype.name])
+            if stored.dtype.kind in "biuf" and stored.dtype.isbuiltin == 1:
+                return stored
     raise UserError(
         f"tensor '{tensor.name}' has no numbers of shape {list(tensor.dims)} and type {tensor.data_type}; the file is damaged, "
         "export or download it again"
