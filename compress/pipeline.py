@@ -82,7 +82,8 @@ def apply(recipe: Recipe, model: Model, context: Context) -> tuple[Model, tuple[
     )
     cached: list[str] = []
     for name, options in recipe.passes:
-        key.update(json.dumps([name, plain(options)], sort_keys=True, default=str).encode())
+        files = options.fingerprint() if hasattr(options, "fingerprint") else ""
+        key.update(json.dumps([name, plain(options), files], sort_keys=True, default=str).encode())
         kept = cache_folder("passes") / key.hexdigest()
         if (kept / "model.json").exists():
             with context.progress.task(f"{name}, kept from an earlier run"):

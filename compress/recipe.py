@@ -104,13 +104,13 @@ class Recipe:
 
 
 def plain(options: Any) -> dict[str, Any]:
-    """A plugin's options as values that YAML and JSON can hold."""
-    return {key: _plain(value) for key, value in asdict(options).items()} if is_dataclass(options) and not isinstance(options, type) else {}
+    """A plugin's options as values that YAML and JSON can hold, without the `folder` that its place in a recipe fills in."""
+    return _plain(asdict(options)) if is_dataclass(options) and not isinstance(options, type) else {}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: _plain(inner) for key, inner in value.items() if key != "folder"}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return str(value) if isinstance(value, Path) else value

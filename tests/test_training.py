@@ -14,7 +14,7 @@ from torch import nn
 
 from compress.context import Context
 from compress.data.base import Data, Split
-from compress.distillation import soft_targets
+from compress.distillation.soft import soft_targets
 from compress.metrics import metric
 from compress.model import capture
 from compress.passes.distill import Distill

@@ -1,40 +1,30 @@
 """Trains the network to answer as its teacher does."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from compress import distillation
 from compress.context import Context
+from compress.distillation.objective import objective
+from compress.distillation.options import DistillationOptions
 from compress.model import Model, Stage, Step
+from compress.recipe import plain
 from compress.training import TrainingOptions, train
-from targets.errors import UserError
 
 
 @dataclass(frozen=True)
-class Distill(TrainingOptions):
-    """The loss is alpha * T^2 * KL(teacher at T || student at T) + (1 - alpha) * the loss on the labels, T being `temperature`.
-
-    `teacher` is the original network, as it came. On float32 targets the soft loss is the mean squared error to the teacher's
-    outputs. The other options are `TrainingOptions`'s.
-    """
+class Distill(TrainingOptions, DistillationOptions):
+    """Soft targets (Hinton, Vinyals and Dean 2015), and what else `losses` names; see `DistillationOptions` and `TrainingOptions`."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     takes: ClassVar[Stage] = "float"
     gives: ClassVar[Stage] = "float"
 
-    teacher: Literal["original"] = "original"
-    temperature: float = 4.0
-    alpha: float = 0.9
-
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.teacher != "original":
-            raise UserError(f"teacher '{self.teacher}' is not known; possible: original")
-        distillation.check(self.temperature, self.alpha)
+        TrainingOptions.__post_init__(self)
+        DistillationOptions.__post_init__(self)
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The trained model. UserError where its outputs don't have the teacher's shape, or as `finetune` raises them."""
-        loss = distillation.distillation_loss(model, context, self.temperature, self.alpha, self.label_smoothing)
-        trained = train(model, context, self, loss, "distill")
-        step = Step("distill", asdict(self), (trained.line(context.metric.name),), trained.details())
+        trained = train(model, context, self, objective(model, context, self, self.label_smoothing), "distill")
+        step = Step("distill", plain(self), (trained.line(context.metric.name),), trained.details())
         return model.then(trained.graph, step)

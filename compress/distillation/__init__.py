@@ -1,0 +1,1 @@
+"""Learning from a teacher: its answers, what it computes on the way, or only the statistics of its BatchNorms."""

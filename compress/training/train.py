@@ -1,0 +1,106 @@
+"""A whole training: parts of the data, epochs, checkpoints, and the network that is kept."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from compress.context import Context
+from compress.data.base import Split
+from compress.model import Model
+from compress.training.loop import Loop
+from compress.training.objective import Objective
+from compress.training.options import TrainingOptions
+from targets.errors import UserError
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained graph on the CPU, the mean loss and held-out metric of each epoch (None where nothing was held out) and the epoch kept."""
+
+    graph: fx.GraphModule
+    losses: tuple[float, ...]
+    scores: tuple[float | None, ...]
+    best_epoch: int
+    training_samples: int
+    held_out_samples: int
+
+    def line(self, metric: str) -> str:
+        """What happened, for people."""
+        score = self.scores[self.best_epoch - 1]
+        held_out = f", {metric} {score:.4f} on {self.held_out_samples} held-out samples" if score is not None else ""
+        loss = f"loss {self.losses[0]:.4f} -> {self.losses[self.best_epoch - 1]:.4f} on {self.training_samples} samples"
+        return f"epoch {self.best_epoch} of {len(self.losses)} kept: {loss}{held_out}"
+
+    def details(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {"losses": list(self.losses), "scores": list(self.scores), "best_epoch": self.best_epoch}
+
+
+def train(model: Model, context: Context, options: TrainingOptions, objective: Objective, title: str) -> Trained:
+    """Trains a copy of the model on the training part of the context's data.
+
+    The same seed gives the same weights bit for bit on one CPU. After every epoch a checkpoint replaces the one before in
+    `context.directory`; a run that was killed goes on from it to the very weights it would have had. Raises UserError where there
+    are too few samples or the loss is no longer a number.
+    """
+    training, held_out = parts(context.data.training, options.held_out, context.seed)
+    loop = Loop(model, context, options, objective)
+    checkpoint = _checkpoint_path(model, context, options, objective, title)
+    loop.resume(checkpoint)
+    steps = math.ceil(training.samples / options.batch_size)
+    with seeded(), context.progress.task(title, options.epochs * steps) as task:
+        task.advance(len(loop.losses) * steps)
+        while not loop.finished:
+            loop.epoch(training, lambda value: task.advance(1, f"loss {value:.4f}"))
+            loop.keep_best(loop.score(held_out) if held_out.samples else None)
+            loop.save(checkpoint)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    graph = model.copy_graph()
+    graph.load_state_dict({name: tensor.cpu() for name, tensor in loop.best.items()})
+    return Trained(graph, tuple(loop.losses), tuple(loop.scores), loop.best_epoch, training.samples, held_out.samples)
+
+
+def parts(split: Split, held_out: float, seed: int) -> tuple[Split, Split]:
+    """The samples to train on and the ones that choose the best epoch, by a permutation that the seed decides."""
+    order = np.random.default_rng(seed).permutation(split.samples)
+    count = round(split.samples * held_out)
+    if split.samples - count < 2:
+        raise UserError(f"training needs at least 2 samples, and {split.samples - count} are left of {split.samples}")
+
+    def part(numbers: Any) -> Split:
+        return Split(len(numbers), lambda rows: split.load(numbers[rows]))
+
+    return part(order[count:]), part(order[:count])
+
+
+def weights_digest(model: Model) -> str:
+    """A hash of a network's graph and weights."""
+    digest = hashlib.sha256(model.graph.code.encode())
+    for name, tensor in model.graph.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Leaves the process's random numbers as they were."""
+    with torch.random.fork_rng():
+        yield
+
+
+def _checkpoint_path(model: Model, context: Context, options: TrainingOptions, objective: Objective, title: str) -> Path | None:
+    """A name that only the same training of the same network has."""
+    if context.directory is None:
+        return None
+    facts = (title, asdict(options), context.seed, context.data.fingerprint, context.metric.name, objective.fingerprint)
+    digest = hashlib.sha256(f"{facts!r} {weights_digest(model)}".encode())
+    return context.directory / f"training-{digest.hexdigest()[:16]}.ckpt"
