@@ -12,6 +12,7 @@ from quantized_networks import Network, context_of, model_of, samples, split_of,
 from torch import nn
 
 from compress import store
+from compress.data.base import Split
 from compress.lowering import batchnorm
 from compress.lowering.simplify import simplify
 from compress.parity import compare
@@ -297,6 +298,25 @@ def test_values_are_counted_as_torch_counts_them(batch, span):
     assert found[-1] == expected[-1]
     edges = np.linspace(-span, span, BINS + 1)[1:]
     assert ((np.searchsorted(np.sort(kept), edges - span / BINS / 1000) <= found) | (found == expected)).all()
+
+
+def test_many_values_are_counted_as_few():
+    few, times = torch.linspace(-3, 4, 1000), 300
+    assert (counts(few.repeat(times), 4.0) == times * counts(few, 4.0)).all()
+
+
+@pytest.mark.parametrize(("pixels", "together"), [(8, 8), (256, 2), (1024, 1)])
+def test_the_larger_the_images_the_fewer_are_in_memory(pixels, together):
+    shape, given = (3, pixels, pixels), []
+
+    def load(rows):
+        given.append(len(rows))
+        return (np.ones((len(rows), *shape), np.float32),), np.zeros(len(rows), np.int64)
+
+    model = model_of(lambda: nn.Sequential(nn.Conv2d(3, 1, 8, stride=8), trained(nn.BatchNorm2d(1))), shape)
+    context = context_of(model, samples(shape, 1))
+    Quantize()(model, dataclasses.replace(context, data=dataclasses.replace(context.data, calibration=Split(8, load))))
+    assert max(given) == together
 
 
 def test_numbers_that_are_not_finite_are_refused(model):

@@ -19,7 +19,6 @@ from targets.errors import UserError, did_you_mean
 Scheme = Literal["int8", "int16x8", "w4a8"]
 WEIGHT_SHARE = 0.1
 """What is left of the variance of rounded weights when roundings are chosen so that errors cancel (`adaround`, or balanced rounding)."""
-SAMPLES_FOR_WARNING = 64
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,7 @@ class Equalize:
                 task.advance()
 
     def _warning(self, model: Model, context: Context) -> list[str]:
-        first, _ = next(context.data.calibration.batches(SAMPLES_FOR_WARNING))
-        found = familiarity.warning(model, static.tensors(first))
+        found = familiarity.warning(model, context.data.calibration)
         return [] if found is None else [found]
 
 

@@ -23,7 +23,6 @@ from targets.errors import UserError, did_you_mean
 
 Scheme = Literal["int8", "int16x8", "w4a8", "dynamic", "weight_only", "float16"]
 Engine = Literal["edgepress", "neural-compressor"]
-SAMPLES_FOR_WARNING = 64
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,7 @@ class Quantize:
         lines += summary(schemes)
         lines.append(f"calibrated on {calibration.samples} samples, ranges by {self.observer}, weights by {self.weight_observer}")
         lines += said
-        first, _ = next(calibration.batches(SAMPLES_FOR_WARNING))
-        if (unlike := familiarity.warning(model, static.tensors(first))) is not None:
+        if (unlike := familiarity.warning(model, calibration)) is not None:
             lines.append(unlike)
         details = {
             "layers": by_layer(schemes),

@@ -11,6 +11,9 @@ from compress.model import layer_name
 from compress.quantization.ranges import BINS, Array, Histogram
 from targets.errors import UserError
 
+CHUNK = 1 << 17
+"""Values that are counted at a time."""
+
 
 def observe(graph: fx.GraphModule, values: Collection[fx.Node], batches: Iterable[tuple[torch.Tensor, ...]]) -> dict[str, Histogram]:
     """A histogram of each of these nodes' values, by the node's name, over all batches. Memory is that of one batch."""
@@ -38,7 +41,14 @@ class _Watching(fx.Interpreter):
 
 
 def counts(values: torch.Tensor, span: float) -> Array:
-    """How many values [N] lie in each of BINS equal bins of [-span, span], which holds them all. Twice as fast as `torch.histc`."""
-    bins = (values * (BINS / (2 * span))).add_(BINS / 2).to(torch.int64).clamp_(max=BINS - 1)
-    found: Array = torch.bincount(bins, minlength=BINS).double().numpy()
-    return found
+    """How many values [N] lie in each of BINS equal bins of [-span, span], which holds them all.
+
+    Faster than `torch.histc`, the more so as what lies between values and counts stays in the processor's cache.
+    """
+    found = torch.zeros(BINS + 1, dtype=torch.int64)
+    for part in torch.split(values, CHUNK):
+        bins = (part * (BINS / (2 * span))).add_(BINS / 2).to(torch.int32)
+        found += torch.bincount(bins, minlength=BINS + 1)
+    found[BINS - 1] += found[BINS]  # the span itself
+    in_bins: Array = found[:BINS].double().numpy()
+    return in_bins

@@ -34,6 +34,8 @@ from targets.errors import UserError
 
 BATCH = 8
 """Few samples at a time stay in the processor's cache and need little memory."""
+BATCH_NUMBERS = 1 << 19
+"""The most numbers that go into a network at a time, so that large images come in still smaller batches."""
 
 
 def unfolded_graph(model: Model) -> fx.GraphModule:
@@ -66,7 +68,7 @@ def calibrate(model: Model, graph: fx.GraphModule, wanted: Plan, context: Contex
     """
     calibration = _calibration(context)
     with context.progress.task("calibrating", calibration.samples) as task:
-        return observe(graph, wanted.values, batches(calibration, BATCH if model.free_batch else 1, task))
+        return observe(graph, wanted.values, batches(calibration, batch_size(model), task))
 
 
 def _calibration(context: Context) -> Split:
@@ -115,7 +117,13 @@ def samples(model: Model, context: Context) -> list[tuple[torch.Tensor, ...]]:
     """
     calibration = _calibration(context)
     with context.progress.task("reading", calibration.samples) as task:
-        return list(batches(calibration, BATCH if model.free_batch else 1, task))
+        return list(batches(calibration, batch_size(model), task))
+
+
+def batch_size(model: Model) -> int:
+    """How many calibration samples a network is given at a time."""
+    numbers = sum(tensor[0].numel() for tensor in model.example)
+    return max(1, min(BATCH, BATCH_NUMBERS // numbers)) if model.free_batch else 1
 
 
 def batches(calibration: Split, size: int, task: Task) -> Iterator[tuple[torch.Tensor, ...]]:
