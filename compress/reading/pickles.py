@@ -127,6 +127,7 @@ def _parameter(data: Any, *rest: Any) -> Any:  # noqa: ARG001
 KNOWN = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
+    ("torch._utils", "_rebuild_tensor"): _rebuild,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch.jit._pickle", "restore_type_tag"): _parameter,
     ("torch", "Size"): tuple,

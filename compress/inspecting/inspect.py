@@ -1,0 +1,209 @@
+"""From a file to what is known of it."""
+
+import dataclasses
+import tempfile
+from collections import Counter
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from compress import cost, sources
+from compress.data.base import Array, Data, Split
+from compress.inspecting import facts, trials, weights
+from compress.inspecting.findings import Ability, Inspection, Port, Weight
+from compress.lowering.nodes import operator_name
+from compress.model import Model
+from compress.passes import PASSES
+from compress.profile_command import open_data
+from compress.progress import Progress
+from compress.reading.inputs import as_data
+from compress.sources.base import Input, SourceOptions
+from targets import formats
+from targets.base import Artifact, Tensor
+from targets.errors import UserError
+
+NO_NETWORK = "weights alone can't be changed, exported or run: name the function that builds the network as 'source' and this as 'weights'"
+PICKLED = (
+    "loading a pickle runs any code that its maker put into it: a recipe reads it with 'trust: true' only; save it with torch.export.save"
+)
+QUANTIZED = "is quantized already, so no pass can work on it; start from the network that it was made of"
+
+
+def inspect(path: Path, data: str | None, progress: Progress) -> Inspection:
+    """Everything about a file or folder. UserError for one that is missing, damaged or nothing that is known here.
+
+    Without `data` (as `--data` of the command names them) inputs are random numbers of the shapes that the file tells.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; these are read: {sources.kinds()}")
+    if _is_artifact(path):
+        return _artifact(formats.read(path))
+    held = weights.read(path) if path.is_file() else None
+    return _weights(path, *held) if held else _network(path, open_data(data) if data else None, progress)
+
+
+def _is_artifact(path: Path) -> bool:
+    """Whether it is a file that is only measured and compiled: generated C or a quantized TFLite file."""
+    if path.is_dir():
+        return (path / "model.json").is_file()
+    return formats.identifier(path) == b"TFL3" and formats.read(path).quantized
+
+
+def _weights(path: Path, kind: str, found: tuple[Weight, ...]) -> Inspection:
+    guess, why = weights.family(found), PICKLED if kind.startswith("a pickled") else NO_NETWORK
+    return Inspection(
+        path,
+        kind,
+        _bytes(path),
+        {"looks like": guess} if guess else {},
+        parameters=sum(prod(weight.shape) for weight in found),
+        weights=found,
+        passes=tuple(Ability(name, False, "", why) for name in PASSES.names()),
+        notes=(why,),
+    )
+
+
+def _artifact(artifact: Artifact) -> Inspection:
+    c = artifact.format == "c"
+    said, operators = ({}, {}) if c else facts.tflite(artifact.path)
+    layers = artifact.details["layers"] if c else []
+    exports: tuple[Ability, ...] = ()
+    files: trials.Files = [("int8", artifact)]
+    with tempfile.TemporaryDirectory() as scratch:
+        if not c:
+            compiled, reason = _compiled(artifact.path, Path(scratch))
+            exports = (Ability("c", compiled is not None, "int8", reason),)
+            layers = compiled.details["layers"] if compiled else []
+            files += [("int8", compiled)] if compiled else []
+        targets = trials.targets(files)
+    return Inspection(
+        artifact.path,
+        "a folder of generated C" if c else "a quantized TFLite file (.tflite)",
+        artifact.bytes,
+        {**said, **({"arena": f"{artifact.details['arena_bytes']:,} bytes"} if c else {})},
+        tuple(_port(tensor) for tensor in artifact.inputs),
+        tuple(_port(tensor) for tensor in artifact.outputs),
+        parameters=None if c else _stored(artifact.path),
+        macs=sum(layer["macs"] or 0 for layer in layers) if layers else None,
+        operators=operators or dict(Counter(layer["operator"] for layer in layers).most_common()),
+        passes=tuple(Ability(name, False, "", QUANTIZED) for name in PASSES.names()),
+        exports=exports,
+        targets=targets,
+    )
+
+
+def _compiled(path: Path, folder: Path) -> tuple[Artifact | None, str]:
+    from targets.microcontroller.compiler import compile_tflite
+
+    try:
+        made = compile_tflite(path, folder / "c")
+    except UserError as error:
+        return None, str(error).removeprefix(f"{path}: ")
+    return made, f"`edgepress compile`; an arena of {made.details['arena_bytes']:,} bytes"
+
+
+def _stored(path: Path) -> int:
+    """Numbers in the tensors that more than one number is stored of, shapes and axes aside."""
+    from targets.formats import tflite
+
+    return sum(tensor.data.size for tensor in tflite.load(path).tensors if tensor.data is not None and tensor.quantization is not None)
+
+
+def _network(path: Path, data: Data | None, progress: Progress) -> Inspection:
+    options = SourceOptions(str(path))
+    reader = sources.find(options)
+    told = reader.inputs()
+    name = type(reader).__module__.rpartition(".")[2]
+    said, operators = facts.of_file(name, path)
+    found = Inspection(path, reader.kind, _bytes(path), said, _told(told, path), operators=operators)
+    given = _example(told, data)
+    if given is None:
+        return dataclasses.replace(found, notes=("the file doesn't say how large its inputs are; with --data all else can be found",))
+    model = sources.load(options, given)
+    found = dataclasses.replace(
+        found,
+        inputs=found.inputs
+        or tuple(Port(f"input_{i}", (1, *array.shape[1:]), "float32", _layout(array.shape)) for i, array in enumerate(given)),
+        outputs=_outputs(model),
+        parameters=cost.parameters(model),
+        macs=cost.macs(model),
+        operators=operators or _operators(model),
+    )
+    return _with_trials(found, model, _few(model, given, data), data, progress)
+
+
+def _with_trials(found: Inspection, model: Model, few: Data, data: Data | None, progress: Progress) -> Inspection:
+    metric = "accuracy" if np.issubdtype(next(few.training.batches(1))[1].dtype, np.integer) else "mse"
+    passes, quantized = trials.passes(model, few, metric, progress)
+    models = [("float", model)] if model.stage == "float" else []
+    models += [("int8", quantized)] if quantized else []
+    with tempfile.TemporaryDirectory() as scratch:
+        exports, files = trials.exports(models, Path(scratch), progress)
+        targets = trials.targets(files)
+    tried_on = f"{few.training.samples} samples of {data.name}" if data else f"{few.training.samples} random samples"
+    return dataclasses.replace(found, passes=passes, exports=exports, targets=targets, tried_on=tried_on)
+
+
+def _example(told: tuple[Input, ...] | None, data: Data | None) -> tuple[Array, ...] | None:
+    """A few samples for each input: the data's, or random ones; None where nothing tells their shapes."""
+    if data:
+        return next(data.evaluation.first(trials.SAMPLES).batches(trials.SAMPLES))[0]
+    if told is None or any(size is None for each in told for size in each.shape):
+        return None
+    draw = np.random.default_rng(0)
+    return tuple(draw.standard_normal((trials.SAMPLES, *(int(size or 1) for size in each.shape[1:])), np.float32) for each in told)
+
+
+def _few(model: Model, given: tuple[Array, ...], data: Data | None) -> Data:
+    """So little data that every pass is quick; random labels are classes where the network gives a row of numbers a sample."""
+    if data:
+        parts = {name: getattr(data, name).first(trials.SAMPLES) for name in ("training", "calibration", "evaluation")}
+        return dataclasses.replace(data, **parts)
+    shape = tuple(model(*(torch.from_numpy(array) for array in given)).shape)
+    draw = np.random.default_rng(1)
+    labels = draw.integers(0, shape[1], shape[0]) if len(shape) == 2 and shape[1] > 1 else draw.standard_normal(shape, np.float32)
+    split = Split(trials.SAMPLES, lambda rows: (tuple(array[rows] for array in given), labels[rows]))
+    return Data("random", split, split, split, "random")
+
+
+def _outputs(model: Model) -> tuple[Port, ...]:
+    with torch.no_grad():
+        made = model.graph(*model.example)
+    tensors = made if isinstance(made, tuple | list) else (made,)
+    return tuple(
+        Port(f"output_{i}", (1, *each.shape[1:]), str(each.dtype).removeprefix("torch."), _layout(tuple(each.shape)))
+        for i, each in enumerate(tensors)
+        if isinstance(each, torch.Tensor)
+    )
+
+
+def _operators(model: Model) -> dict[str, int]:
+    calls = [node for node in model.graph.graph.nodes if node.op == "call_function"]
+    return dict(Counter(operator_name(node) or str(node.target) for node in calls).most_common())
+
+
+def _told(told: tuple[Input, ...] | None, path: Path) -> tuple[Port, ...]:
+    """Inputs as data have them, and how the file has them where that can be another way."""
+    stored = formats.read(path).inputs if told and path.suffix in (".onnx", ".tflite") and path.is_file() else ()
+    shapes = {tensor.name: tensor.shape for tensor in stored}
+    return tuple(Port(each.name, each.shape, each.dtype, _layout(each.shape, shapes.get(each.name))) for each in told or ())
+
+
+def _layout(shape: tuple[int | None, ...], stored: tuple[int, ...] | None = None) -> str:
+    if len(shape) != 4:
+        return ""
+    return "NCHW" if stored is None or stored == shape else "NCHW (NHWC in the file)"
+
+
+def _port(tensor: Tensor) -> Port:
+    """An input or output of a file that is run as it is: in the file's own layout."""
+    shape = as_data(tensor)
+    layout = "" if len(shape) != 4 else "NHWC" if shape != tensor.shape or tensor.permutation else "NCHW"
+    scale = f" x {tensor.scale:.6g}, zero point {tensor.zero_point}" if tensor.scale is not None else ""
+    return Port(tensor.name, tensor.shape, f"{tensor.dtype}{scale}", layout)
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
