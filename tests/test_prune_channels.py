@@ -1,5 +1,8 @@
 """Pruned networks against the same networks with the removed channels zeroed, over many architectures."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,9 +16,12 @@ from compress import cost
 from compress.context import Context
 from compress.data.base import Data, Split
 from compress.metrics import metric
-from compress.model import capture
+from compress.model import capture, first_output
 from compress.passes.prune_channels import PruneChannels
 from targets.errors import UserError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from masked import Masked
 
 IMAGE = torch.zeros(1, 3, 8, 8)
 
@@ -36,25 +42,12 @@ def context(model, samples=16):
     return Context(Data("noise", split, split, split, "noise"), model, metric("accuracy"), device="cpu")
 
 
-def zeroed(model, plan):
-    """The whole network with every removed slice of every weight set to zero; made from the plan alone."""
-    graph = model.copy_graph()
-    state = graph.state_dict()
-    for name, axes in plan.items():
-        for axis, kept in axes.items():
-            gone = torch.ones(state[name].shape[int(axis)], dtype=torch.bool)
-            gone[kept] = False
-            state[name].index_fill_(int(axis), gone.nonzero().flatten(), 0)
-    graph.load_state_dict(state)
-    return graph
-
-
 def check(model, pruned, tolerance=1e-4):
     """The pruned network answers as the zeroed one does, on inputs that pruning hasn't seen."""
     plan = pruned.history[-1].details["plan"]
     inputs = torch.randn(5, *model.example[0].shape[1:], generator=torch.Generator().manual_seed(7))
     with torch.no_grad():
-        expected = zeroed(model, plan)(inputs)
+        expected = first_output(Masked(model.graph, plan).run(inputs))
     given = pruned(inputs)
     assert given.shape == expected.shape
     torch.testing.assert_close(given, expected, rtol=0, atol=tolerance * max(1e-3, float(expected.abs().max())))
@@ -115,7 +108,9 @@ def test_a_fixed_batch_is_pruned_too():
     assert not model.free_batch
     pruned = PruneChannels(correct=False)(model, context(model))
     inputs = torch.randn(1, 3, 8, 8)
-    torch.testing.assert_close(pruned(inputs), zeroed(model, pruned.history[-1].details["plan"])(inputs), rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        expected = first_output(Masked(model.graph, pruned.history[-1].details["plan"]).run(inputs))
+    torch.testing.assert_close(pruned(inputs), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_an_unknown_operator_keeps_what_reaches_it_and_says_so():
@@ -133,20 +128,48 @@ def test_an_unknown_operator_keeps_what_reaches_it_and_says_so():
     assert any("sort" in line and "kept" in line for line in pruned.history[-1].lines)
 
 
-def test_layer_norm_and_softmax_over_channels_keep_them():
+def test_softmax_over_channels_keeps_them_and_layer_norm_counts_what_is_left():
     class Mixed(nn.Module):
         def __init__(self):
             super().__init__()
             self.embed, self.norm = nn.Linear(5, 8), nn.LayerNorm(8)
-            self.wide, self.narrow = nn.Linear(8, 16), nn.Linear(16, 8)
+            self.wide, self.narrow, self.head = nn.Linear(8, 16), nn.Linear(16, 8), nn.Linear(8, 6)
 
         def forward(self, x):
             x = self.embed(x)
-            return (x + self.narrow(functional.gelu(self.wide(self.norm(x))))).softmax(-1).mean(1)
+            return self.head(x + self.narrow(functional.gelu(self.wide(self.norm(x))))).softmax(-1).mean(1)
 
     _, pruned = prune(settle(Mixed()), torch.zeros(1, 6, 5))
-    assert pruned.graph.get_parameter("embed.weight").shape == (8, 5)
-    assert pruned.graph.get_parameter("wide.weight").shape == (8, 8)
+    shapes = {name: tuple(weight.shape) for name, weight in pruned.graph.named_parameters() if name.endswith("weight")}
+    assert shapes == {"embed.weight": (4, 5), "norm.weight": (4,), "wide.weight": (8, 4), "narrow.weight": (4, 8), "head.weight": (6, 4)}
+
+
+@pytest.mark.parametrize(("groups", "left"), [(4, 2), (2, 2)])
+def test_small_groups_of_a_norm_go_whole_and_large_ones_shrink_alike(groups, left):
+    module = nn.Sequential(nn.Conv2d(3, 12, 1), nn.GroupNorm(groups, 12), nn.ReLU(), nn.Conv2d(12, 4, 1))
+    _, pruned = prune(settle(module))
+    norm = next(node for node in pruned.graph.graph.nodes if "group_norm" in node.name)
+    assert norm.args[1] == left
+    assert pruned.graph.get_parameter("0.weight").shape[0] == 6
+
+
+@pytest.mark.parametrize("function", [torch.relu, torch.sigmoid])
+def test_a_mean_over_channels_lets_them_go_where_they_would_be_zero(function):
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1)
+
+        def forward(self, x):
+            x = function(self.first(x))
+            return (self.head(x) * x.mean(1, keepdim=True)).mean((2, 3))
+
+    if function is torch.relu:
+        _, pruned = prune(Mean())
+        assert pruned.graph.get_parameter("first.weight").shape[0] == 4
+    else:
+        with pytest.raises(UserError, match="a reduction is taken over them"):
+            prune(Mean())
 
 
 def test_attention_loses_heads():

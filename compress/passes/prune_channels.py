@@ -5,6 +5,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, ClassVar, Literal, get_args
 
+import torch
+
 from compress import cost
 from compress.context import Context
 from compress.model import Model, Stage, Step
@@ -61,7 +63,7 @@ class PruneChannels:
         if not found:
             raise UserError(f"prune_channels finds no channels to remove in {model.name}; {'; '.join(analysis.notes) or 'all are kept'}")
         removed = self._choose(model, analysis, found, context)
-        graph, cut = surgery.remove(model, analysis, removed, RULES)
+        graph, cut = surgery.remove(model, analysis, removed, RULES, _inputs(model, context))
         kept = cut.weights()
         if self.correct:
             correct(model, graph, cut, context)
@@ -92,6 +94,12 @@ class PruneChannels:
             chosen: set[int] = choose(ratio=self.ratio)
             return chosen
         return choice.to_macs(lambda ratio: choose(ratio=ratio), left, self.macs * left(set()))
+
+
+def _inputs(model: Model, context: Context) -> tuple[torch.Tensor, ...]:
+    """One small batch of calibration data."""
+    inputs, _ = next(context.data.calibration.batches(len(model.example[0])))
+    return tuple(torch.from_numpy(array) for array in inputs)
 
 
 def _lines(model: Model, analysis: Analysis, kept: surgery.Kept) -> list[str]:

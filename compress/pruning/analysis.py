@@ -32,7 +32,7 @@ class Analysis:
     `batch` is the number of samples it ran; `labels` has those of each node's value (a tuple where it gives several); `axes` those
     of the weights' axes, by name and axis; `elements` those of weights that take part in the calculation as tensors; `anchors`
     are stretches of channels that are cut alike on their own (the halves of a split); `scales` names the scales of BatchNorm;
-    `notes` says what had to be kept and why.
+    `vanishing` are the nodes whose removed elements are zero in the masked network; `notes` says what had to be kept and why.
     """
 
     batch: int = 1
@@ -43,6 +43,7 @@ class Analysis:
     layers: list[Layer] = field(default_factory=list)
     anchors: list[Labels] = field(default_factory=list)
     scales: list[str] = field(default_factory=list)
+    vanishing: set[fx.Node] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -61,10 +62,12 @@ class Analysis:
             return pinned(())
         if not isinstance(operand, fx.Node) or not value.is_floating_point() or not 1 < value.numel() <= LARGEST_FREE_TENSOR:
             return pinned(value.shape)
-        name = str(operand.target)
+        name, first = untransposed(operand)
+        if name is None:
+            return pinned(value.shape)
         if name not in self.elements:
-            self.elements[name] = self.classes.fresh(value.numel()).reshape(value.shape)
-        return self.elements[name]
+            self.elements[name] = self.classes.fresh(value.numel()).reshape(value.t().shape if first else value.shape)
+        return self.elements[name].t() if first else self.elements[name]
 
     def weight_axis(self, name: str, axis: int, vector: Labels) -> None:
         """The labels [size] of a weight's axis; tied to those that it has already."""
@@ -107,23 +110,31 @@ class Call:
 
     def weight(self, operand: str) -> str | None:
         """The name of the weight that an operand is; None where it is calculated or absent."""
-        node = self.operands.get(operand)
-        return str(node.target) if isinstance(node, fx.Node) and node.op == "get_attr" else None
+        return weight_name(self.operands.get(operand))
 
     def keep(self, labels: Labels, reason: str) -> None:
-        """Pins labels and notes why, unless they were pinned anyway."""
-        if bool((self.classes.find(labels) != 0).any()):
+        """Pins labels and notes why, unless they were pinned anyway or are no channels that a layer makes."""
+        found = torch.unique(self.classes.find(labels))
+        if bool((found != 0).any()):
+            made = [self.classes.find(vector) for axes in self.analysis.axes.values() for vector in axes.values()]
             self.classes.pin(labels)
+            if not any(bool(torch.isin(each[each != 0], found).any()) for each in made):
+                return
             note = f"{layer_name(self.node)}: its input channels are kept, because {reason}"
             self.analysis.notes += [note] if note not in self.analysis.notes else []
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How an operator passes labels on, and what in its arguments changes when elements are removed (surgery.Cut, node)."""
+    """How an operator passes labels on.
+
+    `adjust` changes its arguments where elements are removed (surgery.Cut, node). `masked` gives its value in the masked network
+    (surgery.Cut, node, values of the nodes before), where that isn't what the operator gives for operands with zeros in them.
+    """
 
     spread: Callable[[Call], Any]
     adjust: Callable[[Any, fx.Node], None] | None = None
+    masked: Callable[[Any, fx.Node, dict[fx.Node, Any]], Any] | None = None
 
 
 def analyse(model: Model, rules: dict[str, Rule], fallback: Callable[[Call], Any]) -> Analysis:
@@ -171,15 +182,14 @@ class _Labeller(fx.Interpreter):
             return None
         if node.op == "placeholder":
             return pinned(result.shape)
-        if node.op == "get_attr":
+        if node.op == "get_attr" or (_turns(node) and untransposed(node)[0]):
             return None
-        call = Call(
-            self.analysis,
-            node,
-            named_arguments(node, node.args, node.kwargs),
-            named_arguments(node, *self.fetch_args_kwargs_from_env(node)),
-            result,
-        )
+        values = named_arguments(node, *self.fetch_args_kwargs_from_env(node))
+        if not any(_real(value) for value in (result, *values.values())):
+            return pinned(result.shape) if isinstance(result, torch.Tensor) else tuple(pinned(each.shape) for each in result)
+        call = Call(self.analysis, node, named_arguments(node, node.args, node.kwargs), values, result)
+        if vanishes(call):
+            self.analysis.vanishing.add(node)
         rule = self.rules.get(operator(node))
         return rule.spread(call) if rule else self.fallback(call)
 
@@ -191,6 +201,65 @@ def named_arguments(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]
         return {str(position): value for position, value in enumerate(args)} | kwargs
     given = {argument.name: value for argument, value in zip(declared.arguments, args, strict=False)} | kwargs
     return {argument.name: given.get(argument.name, argument.default_value) for argument in declared.arguments}
+
+
+def weight_name(node: Any) -> str | None:
+    """The name of the weight that an operand is; None where it is calculated or absent."""
+    return str(node.target) if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+
+def untransposed(node: Any) -> tuple[str | None, int]:
+    """The weight [a, b] that an operand is, and which of its axes comes first: 1 where it was transposed. None where it is calculated."""
+    first = 0
+    while isinstance(node, fx.Node) and _turns(node):
+        node, first = node.all_input_nodes[0], 1 - first
+    return weight_name(node), first
+
+
+def _turns(node: fx.Node) -> bool:
+    """Whether a node is a matrix, transposed."""
+    if node.op != "call_function" or operator(node) not in ("t", "numpy_T", "transpose", "permute"):
+        return False
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.ndim == 2 and list(node.args[1:]) not in ([[0, 1]], [0, 0], [1, 1])
+
+
+_MAKE = {"linear", "addmm", "embedding", "batch_norm", "layer_norm", "group_norm", "lstm", "gru", "rnn_tanh", "rnn_relu"}
+_MAKE |= {f"conv{way}{rank}d" for way in ("", "_transpose") for rank in (1, 2, 3)}
+_CARRY = {
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "gelu",
+    "silu",
+    "tanh",
+    "hardswish",
+    "abs",
+    "neg",
+    "sqrt",
+    "square",
+    "pow",
+    "dropout",
+    "contiguous",
+}
+_CARRY |= {"to", "_to_copy", "clone", "view", "reshape", "permute", "transpose", "flatten", "unflatten", "squeeze", "unsqueeze", "slice"}
+_CARRY |= {"div", "expand", "mean", "sum", "getitem", "select"}
+
+
+def vanishes(call: Call) -> bool:
+    """Whether removed elements of a result are zero once weights are: layers make zeros, many operators carry them, others may not."""
+    operands = [each for each in call.node.all_input_nodes if isinstance(each.meta.get("val"), torch.Tensor) or each.op == "call_function"]
+    zero = [each in call.analysis.vanishing or weight_name(each) in call.analysis.elements for each in operands]
+    name = operator(call.node)
+    if name == "pow" and not (isinstance(call.values["exponent"], int | float) and call.values["exponent"] > 0):
+        return False
+    if name in ("add", "sub", "cat"):
+        return all(zero) and not isinstance(call.values.get("other"), int | float)
+    return name in _MAKE or (name == "mul" and any(zero)) or (name in _CARRY and zero[:1] == [True])
+
+
+def _real(value: Any) -> bool:
+    return any(isinstance(each, torch.Tensor) and each.is_floating_point() for each in _each(value))
 
 
 def _each(value: Any) -> tuple[Any, ...]:

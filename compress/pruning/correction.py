@@ -47,13 +47,13 @@ def correct(model: Model, graph: fx.GraphModule, cut: Cut, context: Context) -> 
     aims = _aims(model.graph)
     copies = {node: copied for copied, node in cut.nodes.items()}
     batches = list(calibration_batches(context.data.calibration, model.free_batch, cut.analysis.largest))
-    nodes = [(copied, node) for copied, node in cut.nodes.items() if copied in set(graph.graph.nodes)]
+    nodes = [(copied, cut.nodes.get(copied)) for copied in graph.graph.nodes]
     with torch.no_grad(), context.progress.task("least-squares correction", len(nodes)) as task:
         rows_of = {node: _geometry(graph, copies[node]).results for node in aims}
         wanted = _record(model, cut, aims, rows_of, batches)
         small = _NodeByNode(graph, batches)
         for copied, node in nodes:
-            if node in aims:
+            if node is not None and node in aims:
                 _solve(small, copied, aims[node], wanted.pop(node), copies)
             small.step(copied)
             task.advance()

@@ -1,5 +1,7 @@
 """Labels: integers on the elements of tensors; elements with labels of one class are removed together or not at all."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -59,6 +61,10 @@ class Classes:
         self.tie(labels, spread(vector, axis, labels.shape))
         return vector
 
+    def along_if_varied(self, labels: Labels, axis: int) -> Labels | None:
+        """The same where elements along this axis differ in class; None, and nothing tied, where they don't."""
+        return self.along(labels, axis) if self.varies(labels, axis) else None
+
     def make_rectangular(self, labels: Labels) -> None:
         """Ties what must be tied so that removing any class leaves a rectangular tensor: along the axis that keeps most classes apart."""
         axes = [axis for axis in range(labels.ndim) if self.varies(labels, axis)]
@@ -86,7 +92,7 @@ def pinned(shape: torch.Size | tuple[int, ...]) -> Labels:
     return torch.zeros((), dtype=torch.int64).expand(shape)
 
 
-def spread(vector: Labels, axis: int, shape: torch.Size | tuple[int, ...]) -> Labels:
+def spread(vector: Labels, axis: int, shape: Sequence[int]) -> Labels:
     """The labels [size] of an axis, repeated along all the others."""
     return vector.reshape([-1 if k == axis % len(shape) else 1 for k in range(len(shape))]).expand(shape)
 

@@ -8,16 +8,19 @@ from torch import fx
 
 from compress.model import Model, layer_name, refresh
 from compress.pruning.analysis import Analysis, Rule, operator
-from compress.pruning.labels import Labels
+from compress.pruning.labels import Labels, pinned
 
 Kept = dict[str, dict[int, torch.Tensor]]
 """For each weight and axis, which of its indices are left, int64."""
+
+TOLERANCE = 1e-4
+"""How far values may lie from those of the masked network, relative to the largest."""
 
 
 class Cut:
     """What a set of removed classes means for the tensors of a network; made for one graph and its copy."""
 
-    def __init__(self, analysis: Analysis, removed: set[int], nodes: Mapping[fx.Node, fx.Node]) -> None:
+    def __init__(self, analysis: Analysis, removed: set[int], nodes: dict[fx.Node, fx.Node]) -> None:
         self.analysis, self.nodes = analysis, nodes
         self._removed = torch.tensor(sorted(removed), dtype=torch.int64)
 
@@ -40,13 +43,24 @@ class Cut:
         kept = self.kept(node, axis)
         return len(kept), int(kept.sum())
 
+    def element_counts(self, node: Any) -> tuple[int, int]:
+        """How many elements a value has before and after."""
+        kept = self.mask(self.pieces(node))
+        return kept.numel(), int(kept.sum())
+
     def rank(self, node: fx.Node) -> int:
         """The number of axes of a node's value."""
         return int(self.pieces(node).ndim)
 
     def pieces(self, node: Any) -> Any:
         """The labels of a node of the copy, a tuple of them where it has several values."""
-        return self.analysis.labels[self.nodes[node]]
+        original = self.nodes[node]
+        known = self.analysis.labels.get(original, self.analysis.elements.get(str(original.target)))
+        return pinned(original.meta["val"].shape) if known is None else known
+
+    def replace(self, node: fx.Node, other: fx.Node) -> None:
+        """From now on another node of the copy stands for what this one stood for."""
+        self.nodes[other] = self.nodes.pop(node)
 
     def left(self, node: fx.Node, value: torch.Tensor) -> torch.Tensor:
         """What is left of the value of a node of the whole network."""
@@ -69,8 +83,10 @@ class Cut:
         }
 
 
-def remove(model: Model, analysis: Analysis, removed: set[int], rules: Mapping[str, Rule]) -> tuple[fx.GraphModule, Cut]:
-    """A copy of the model's graph without the removed classes, and the cut that made it.
+def remove(
+    model: Model, analysis: Analysis, removed: set[int], rules: Mapping[str, Rule], inputs: tuple[torch.Tensor, ...]
+) -> tuple[fx.GraphModule, Cut]:
+    """A copy of the model's graph without the removed classes, compared with the masked network on `inputs`, and the cut that made it.
 
     Raises RuntimeError, which names the layer, where the result isn't what the network would give with those channels zeroed:
     that is never the user's mistake.
@@ -80,12 +96,12 @@ def remove(model: Model, analysis: Analysis, removed: set[int], rules: Mapping[s
     for name, axes in cut.weights().items():
         for axis, indices in axes.items():
             set_weight(graph, name, weight_of(graph, name).detach().index_select(axis, indices))
-    for node in graph.graph.nodes:
+    for node in list(graph.graph.nodes):
         rule = rules.get(operator(node)) if node.op == "call_function" else None
         if rule and rule.adjust and cut.nodes[node] in analysis.labels:
             rule.adjust(cut, node)
     refresh(graph, model.example)
-    compare_with_masked(model, graph, cut)
+    compare_with_masked(model, graph, cut, rules, inputs)
     return graph, cut
 
 
@@ -103,41 +119,58 @@ def set_weight(graph: fx.GraphModule, name: str, value: torch.Tensor) -> None:
     setattr(graph.get_submodule(owner), last, new)
 
 
-def compare_with_masked(model: Model, graph: fx.GraphModule, cut: Cut, tolerance: float = 1e-4) -> None:
+def compare_with_masked(model: Model, graph: fx.GraphModule, cut: Cut, rules: Mapping[str, Rule], inputs: tuple[torch.Tensor, ...]) -> None:
     """Compares what is left of every tensor with the same tensor of the whole network, removed channels zeroed where they arise."""
-    generator = torch.Generator().manual_seed(0)
-    inputs = [torch.randn(each.shape, generator=generator) if each.is_floating_point() else each for each in model.example]
-    masked, small = _Recorder(model.graph, lambda node, value: _zeroed(cut, node, value)), _Recorder(graph, lambda _, value: value)
+
+    weights = cut.weights()
+
+    def masked(node: fx.Node, value: Any, before: dict[fx.Node, Any]) -> Any:
+        if node.op == "get_attr":
+            return _without(value, weights.get(str(node.target), {}))
+        rule = rules.get(operator(node)) if node.op == "call_function" else None
+        return _zeroed(cut, node, rule.masked(cut, node, before) if rule and rule.masked else value)
+
+    whole, small = _Recorder(model.graph, masked), _Recorder(graph, lambda node, value, before: value)  # noqa: ARG005  of one kind
     with torch.no_grad():
-        masked.run(*inputs)
+        whole.run(*inputs)
         small.run(*inputs)
     for copied, node in cut.nodes.items():
-        if copied in small.values and isinstance(masked.values[node], torch.Tensor) and node in cut.analysis.labels:
-            expected, given = cut.left(node, masked.values[node]), small.values[copied]
-            if expected.shape != given.shape or not _close(expected, given, tolerance):
+        if copied in small.values and isinstance(whole.values[node], torch.Tensor) and node in cut.analysis.labels:
+            expected, given = cut.left(node, whole.values[node]), small.values[copied]
+            if expected.shape != given.shape or not _close(expected, given):
                 raise RuntimeError(f"pruning changed more than it removed, first seen at {layer_name(node)} ({operator(node)})")
 
 
-def _close(expected: torch.Tensor, given: torch.Tensor, tolerance: float) -> bool:
-    scale = float(expected.abs().max()) if expected.numel() else 0.0
-    return torch.allclose(expected, given, rtol=0, atol=tolerance * max(scale, 1e-6), equal_nan=True)
+def _without(weight: torch.Tensor, kept: dict[int, torch.Tensor]) -> torch.Tensor:
+    """A weight whose other indices are zero."""
+    for axis, indices in kept.items():
+        weight = torch.zeros_like(weight).index_copy(axis, indices, weight.index_select(axis, indices))
+    return weight
+
+
+def _close(expected: torch.Tensor, given: torch.Tensor) -> bool:
+    if not expected.is_floating_point():
+        return torch.equal(expected, given)
+    finite = expected[expected.isfinite()]
+    scale = float(finite.abs().max()) if finite.numel() else 0.0
+    return torch.allclose(expected, given, rtol=0, atol=TOLERANCE * max(scale, 1e-6), equal_nan=True)
 
 
 def _zeroed(cut: Cut, node: fx.Node, value: Any) -> Any:
     labels = cut.analysis.labels.get(node)
     if not isinstance(value, torch.Tensor) or not isinstance(labels, torch.Tensor) or not value.is_floating_point():
         return value
-    return torch.where(cut.mask(labels), value, torch.zeros((), dtype=value.dtype))
+    return torch.where(cut.mask(labels.expand(value.shape)), value, torch.zeros((), dtype=value.dtype))
 
 
 class _Recorder(fx.Interpreter):
-    """Runs a graph with each value changed on its way, and remembers the values."""
+    """Runs a graph with each value changed on its way (by node, value and the values before), and remembers the values."""
 
-    def __init__(self, graph: fx.GraphModule, change: Callable[[fx.Node, Any], Any]) -> None:
+    def __init__(self, graph: fx.GraphModule, change: Callable[[fx.Node, Any, dict[fx.Node, Any]], Any]) -> None:
         super().__init__(graph)
         self.change = change
         self.values: dict[fx.Node, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        self.values[n] = self.change(n, super().run_node(n))
+        self.values[n] = self.change(n, super().run_node(n), self.values)
         return self.values[n]

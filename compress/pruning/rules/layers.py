@@ -6,7 +6,7 @@ import torch
 from torch import fx
 
 from compress.model import layer_name
-from compress.pruning.analysis import Call, Layer, Rule, named_arguments
+from compress.pruning.analysis import Call, Layer, Rule, named_arguments, untransposed
 from compress.pruning.labels import Labels, pinned, spread
 from compress.pruning.rules.pointwise import combine, keep_all
 
@@ -22,12 +22,34 @@ def transposed_convolution(call: Call) -> Any:
 
 
 def linear(call: Call) -> Any:
-    """Weight [out, in]; channels are the last axis."""
-    weight = call.weight("weight")
+    """Weight [out, in], or transposed from [in, out]; channels are the last axis."""
+    weight, output_axis = untransposed(call.operands["weight"])
     if weight is None or call.values["weight"].ndim != 2:
         return keep_all(call, "its weight is calculated")
-    call.analysis.weight_axis(weight, 1, call.along("input", -1))
-    return _new_channels(call, Layer(layer_name(call.node), weight, 0, 1, _positions(call, call.result, -1)), -1)
+    input_axis = 1 - output_axis
+    if (rows := _rows_that_go(call)) is not None:
+        return rows
+    call.analysis.weight_axis(weight, input_axis, call.along("input", -1))
+    return _new_channels(call, Layer(layer_name(call.node), weight, output_axis, input_axis, _positions(call, call.result, -1)), -1)
+
+
+def product_added(call: Call) -> Any:
+    """addmm: a matrix [n, k] times a weight [k, m], and a bias."""
+    weight = call.weight("mat2")
+    if weight is None or (call.weight("self") is None and isinstance(call.operands["self"], fx.Node)):
+        return keep_all(call, "its weight or bias is calculated")
+    call.analysis.weight_axis(weight, 0, call.along("mat1", -1))
+    return _new_channels(call, Layer(layer_name(call.node), weight, 1, 0, _positions(call, call.result, -1)), -1, "self")
+
+
+def _rows_that_go(call: Call) -> Labels | None:
+    """The result's labels where channels lie across the rows [..., in] that a linear layer takes (as in an MLP-Mixer): whole rows go."""
+    labels = call.labels("input")
+    across = [axis for axis in range(labels.ndim - 1) if call.classes.varies(labels, axis)]
+    if not across or call.classes.varies(labels, labels.ndim - 1):
+        return None
+    call.analysis.vanishing.discard(call.node)  # a bias is added to every row
+    return labels[..., :1].expand(call.result.shape)
 
 
 def product(call: Call) -> Any:
@@ -49,9 +71,12 @@ def product(call: Call) -> Any:
 
 def attention(call: Call) -> Any:
     """Queries, keys and values [batch, heads, length, size]: a head goes whole; several query heads may share one of keys and values."""
-    if call.values["query"].ndim != 4 or call.values["attn_mask"] is not None:
-        return keep_all(call, "attention without an axis of heads, or with a mask, is not followed")
+    if call.values["query"].ndim != 4:
+        return keep_all(call, "attention without an axis of heads is not followed")
     heads = call.along("query", 1)
+    mask = call.values["attn_mask"]
+    if mask is not None and mask.ndim > 2 and mask.shape[-3] > 1:
+        call.classes.tie(call.along("attn_mask", -3), heads)
     for name in ("key", "value"):
         shared = call.along(name, 1)
         call.classes.tie(heads.reshape(len(shared), -1), shared[:, None])
@@ -98,9 +123,9 @@ def _grouped(call: Call, layer: Layer, groups: int) -> Labels:
     return spread(outputs.flatten(), 1, call.result.shape)
 
 
-def _new_channels(call: Call, layer: Layer, channel_axis: int) -> Labels:
+def _new_channels(call: Call, layer: Layer, channel_axis: int, shift: str = "bias") -> Labels:
     vector = call.analysis.new_axis(layer.weight, layer.output_axis, call.result.shape[channel_axis])
-    if (bias := call.weight("bias")) is not None:
+    if (bias := call.weight(shift)) is not None:
         call.analysis.weight_axis(bias, 0, vector)
     call.analysis.layers.append(layer)
     return spread(vector, channel_axis, call.result.shape)
@@ -128,6 +153,7 @@ RULES = {
     **dict.fromkeys(_TRANSPOSED, Rule(transposed_convolution, adjust_groups)),
     "linear": Rule(linear),
     **dict.fromkeys(("matmul", "mm", "bmm"), Rule(product)),
+    "addmm": Rule(product_added),
     "scaled_dot_product_attention": Rule(attention),
     "embedding": Rule(embedding),
 }

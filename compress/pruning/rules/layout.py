@@ -6,7 +6,7 @@ import torch
 from torch import fx
 
 from compress.pruning.analysis import Call, Rule, named_arguments, operator
-from compress.pruning.labels import spread
+from compress.pruning.labels import pinned, spread
 from compress.pruning.rules.pointwise import keep_all
 from compress.schemas import schema
 
@@ -34,6 +34,26 @@ def pick(call: Call) -> Any:
     if call.classes.varies(labels, axis) and not any(others):
         return keep_all(call, f"{operator(call.node)} picks single ones")
     return rearrange(call)
+
+
+def look_up(call: Call) -> Any:
+    """index: rows of a table, by numbers; what lies along its other axes stays in its place."""
+    labels, indices = call.labels("self"), call.values["indices"]
+    numbered = [axis for axis, index in enumerate(indices) if index is not None]
+    others = [axis for axis in range(labels.ndim) if axis not in numbered and call.classes.varies(labels, axis)]
+    if any(index is not None and index.dtype == torch.bool for index in indices):
+        return keep_all(call, "places are picked by a mask")
+    if any(call.classes.varies(labels, axis) for axis in numbered):
+        if not others:
+            return keep_all(call, "places are picked by number")
+        call.classes.along(labels, others[-1])
+    return torch.ops.aten.index.Tensor(labels, indices)
+
+
+def create(call: Call) -> Any:
+    """Tensors of one number alone: each element may go."""
+    count = call.result.numel()
+    return call.classes.fresh(count).reshape(call.result.shape) if 1 < count <= LARGEST_CONSTANT else pinned(call.result.shape)
 
 
 def stretch(call: Call) -> Any:
@@ -85,7 +105,7 @@ def item(call: Call) -> Any:
 
 def adjust_sizes(cut: Any, node: fx.Node) -> None:
     """The sizes that view, reshape, expand and unflatten were given."""
-    position = 2 if operator(node) == "unflatten" else 1
+    position = _SIZES_AT.get(operator(node), 1)
     arguments: Any = node.args
     first = arguments[1] % cut.rank(arguments[0]) if position == 2 else 0
     sizes = list(arguments[position])
@@ -154,12 +174,17 @@ def _labelled(call: Call, operand: Any, value: Any) -> Any:
     return value
 
 
+LARGEST_CONSTANT = 1 << 14
+_CREATED = ("zeros", "ones", "full")
+_SIZES_AT = {"unflatten": 2, **dict.fromkeys(_CREATED, 0)}
 _MOVES = ("permute", "transpose", "t", "movedim", "flatten", "squeeze", "unsqueeze", "cat", "stack", "repeat", "pixel_unshuffle")
 _SIZED = ("view", "reshape", "_unsafe_view", "unflatten", "expand")
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_MOVES, Rule(rearrange)),
     **dict.fromkeys(_SIZED, Rule(rearrange, adjust_sizes)),
+    **dict.fromkeys((*_CREATED, "new_zeros", "new_ones", "new_full"), Rule(create, adjust_sizes)),
+    "index": Rule(look_up),
     **dict.fromkeys(("roll", "flip", "index_select"), Rule(rearrange_unless_along)),
     **dict.fromkeys(("select", "unbind"), Rule(pick)),
     **dict.fromkeys(("slice", "narrow"), Rule(stretch, adjust_slice)),

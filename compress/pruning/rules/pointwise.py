@@ -10,13 +10,16 @@ from compress.pruning.labels import Classes, Labels, pinned
 TRANSPARENT = frozenset({"dropout", "alpha_dropout", "feature_dropout", "contiguous", "clone", "detach", "alias", "to", "_to_copy"})
 ACTIVATIONS = frozenset({"relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "mish", "gelu", "elu", "selu", "celu", "softplus"})
 """Operators of one operand that keep every element in its place, though torch does not tag all of them as pointwise."""
+CHOICES = frozenset({"where", "masked_fill"})
+"""The same of several operands."""
 
 
 def spread_or_keep(call: Call) -> Any:
     """Labels of a pointwise operator's result, or pinned ones after all its operands were pinned."""
     if operator(call.node) in TRANSPARENT | ACTIVATIONS:
         return call.labels(next(iter(call.operands)))
-    if torch.Tag.pointwise in getattr(call.node.target, "tags", ()) and isinstance(call.result, torch.Tensor):
+    pointwise = operator(call.node) in CHOICES or torch.Tag.pointwise in getattr(call.node.target, "tags", ())
+    if pointwise and isinstance(call.result, torch.Tensor):
         return combine(call.classes, _operands(call), call.result.shape)
     return keep_all(call, f"operator {operator(call.node)} is not followed")
 
