@@ -61,7 +61,8 @@ def test_each_file_of_a_plugin_folder_is_a_documented_plugin(folder):
         assert folder.load(name).__doc__
 
 
-HEAVY = {"torch", "numpy", "pydantic", "rich", "yaml", "litert_torch", "onnx", "unicorn"}
+EXTRAS = {"tensorflow", "keras", "transformers", "neural_compressor"}
+HEAVY = {"torch", "numpy", "pydantic", "rich", "yaml", "litert_torch", "onnx", "unicorn", *EXTRAS}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,8 @@ HEAVY = {"torch", "numpy", "pydantic", "rich", "yaml", "litert_torch", "onnx", "
         ("from compress.passes import PASSES; PASSES.names()", HEAVY),
         ("from targets import boards; [boards.load(name) for name in boards.names()]", HEAVY - {"yaml", "numpy"}),
         ("from targets import boards; [boards.target(name).formats for name in boards.names()]", HEAVY - {"yaml", "numpy"}),
-        ("import compress.api", {"litert_torch", "onnx", "unicorn", "tensorflow", "neural_compressor"}),
+        ("import compress.api", {"litert_torch", "onnx", "unicorn", *EXTRAS}),
+        ("from compress.sources import SOURCES; [SOURCES.load(name) for name in SOURCES.names()]", EXTRAS),
     ],
 )
 def test_imports_are_lazy(code, heavy):
