@@ -52,20 +52,21 @@ def checked_archive(path: Path) -> BytesIO:
         with zipfile.ZipFile(path) as archive:
             found = next(_dangers(archive), None)
             if found is None:
-                return _packed(archive)
+                return packed(archive)
     except FAULTS as error:
         raise UserError(f"{path}: can't be read as an exported program: {first_line(error)}") from None
     cure = "save it again with torch.export.save, or say 'trust: true' under 'model' if you know who made it (it may then run any code)"
     raise UserError(f"{path}: {found} could run code when loaded; {cure}")
 
 
-def _packed(archive: zipfile.ZipFile) -> BytesIO:
-    packed = BytesIO()
-    with zipfile.ZipFile(packed, "w") as copy:
+def packed(archive: zipfile.ZipFile) -> BytesIO:
+    """An archive packed anew of what Python's reader sees in it. Raises what is among `FAULTS`."""
+    copied = BytesIO()
+    with zipfile.ZipFile(copied, "w") as copy:
         for name in archive.namelist():
             copy.writestr(zipfile.ZipInfo(name), archive.read(name))
-    packed.seek(0)
-    return packed
+    copied.seek(0)
+    return copied
 
 
 def entries(path: Path) -> tuple[str, ...]:

@@ -9,24 +9,16 @@ from typing import Any
 import torch
 
 from compress.reading.pickles import FAULTS, Outline, in_archive
+from compress.trust import check_sizes, entries, packed
 from targets.errors import UserError
 from targets.registry import first_line
-
-LARGEST_PACKED = 256 * 2**20
-"""Of the entries that are compressed, unpacked: code and its line numbers. Weights never are."""
 
 CURE = "say 'trust: true' under 'model' if you know who made it (it may then read and write files)"
 
 
 def names(path: Path) -> list[str]:
     """The entries of a zip archive, without the folder they all lie in; none where it is no archive."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.partition("/")[2] for name in archive.namelist()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return []
+    return [name.partition("/")[2] for name in entries(path)]
 
 
 def is_script(path: Path) -> bool:
@@ -37,27 +29,26 @@ def is_script(path: Path) -> bool:
 
 def open_script(path: Path, *, trust: bool) -> Any:
     """The archive's module, in inference mode. UserError where it is damaged, or would run code when opened and isn't trusted to."""
+    check_sizes(path)
     try:
         with zipfile.ZipFile(path) as archive:
             _check(archive, path, trust=trust)
+            checked = packed(archive)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
             load: Any = torch.jit.load
-            return load(str(path), map_location="cpu").eval()
-    except FAULTS as error:
-        raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
+            return load(checked, map_location="cpu").eval()
     except RuntimeError as error:
         raise UserError(f"{path}: can't be read as TorchScript: {_reason(error)}") from None
+    except FAULTS as error:
+        raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
 
 
 def _check(archive: zipfile.ZipFile, path: Path, *, trust: bool) -> None:
-    entries = archive.infolist()
-    if sum(entry.file_size for entry in entries if entry.compress_type != zipfile.ZIP_STORED) > LARGEST_PACKED:
-        raise ValueError("its code is larger than any real one")
-    code = [archive.read(entry).decode() for entry in entries if re.match(r"[^/]*/code/.*\.py$", entry.filename)]
+    code = [archive.read(name).decode() for name in archive.namelist() if re.match(r"[^/]*/code/.*\.py$", name)]
     if any("__torch__.torch.classes.quantized" in text for text in code):
         raise UserError(f"{path}: was quantized by torch itself; start from the network in floating point that it was made of")
-    if not trust and any("def __setstate__" in text for text in code):
+    if not trust and any("__setstate__" in text for text in code):
         raise UserError(f"{path}: runs code of its own when it is opened (__setstate__); {CURE}")
 
 
