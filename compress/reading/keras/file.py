@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 
+from compress.reading import hdf5
 from compress.reading.keras.weights import LARGEST, Weights, weights_of
 from targets.errors import UserError
 from targets.registry import first_line
@@ -55,7 +56,7 @@ def opened(path: Path, weights: Path | None) -> Iterator[Saved]:
             with _from_archive(path, weights) as saved:
                 yield saved
         elif start == HDF5:
-            with h5py.File(path, "r") as file:
+            with hdf5.opened(path) as file:
                 yield _from_hdf5(path, file)
         elif path.suffix == ".json":
             with _weights_beside(path, weights) as file:
@@ -92,7 +93,7 @@ def _from_archive(path: Path, weights: Path | None) -> Iterator[Saved]:
             if WEIGHTS not in archive.namelist():
                 raise UserError(f"holds no {WEIGHTS}; save it as one file, not in shards")
             _unpack(archive, place)
-        with h5py.File(place, "r") as file:
+        with hdf5.opened(place) as file:
             yield Saved(config, weights_of(file), _version(config, metadata.get("keras_version")))
 
 
@@ -112,7 +113,7 @@ def _weights_beside(path: Path, weights: Path | None) -> Iterator[h5py.File]:
         raise UserError(f"is a configuration without weights; name a .weights.h5 file as 'weights' beside '{path.name}'")
     if not weights.is_file():
         raise UserError(f"its weights {weights} are not there")
-    with h5py.File(weights, "r") as file:
+    with hdf5.opened(weights) as file:
         yield file
 
 
