@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import compress
 from compress import store
-from compress.passes.adaround import Adaround
+from compress.passes.adaround import MULTIPLES, Adaround
 from compress.passes.correct_bias import CorrectBias
 from compress.passes.equalize import Equalize
 from compress.passes.quantize import Quantize
@@ -78,17 +78,47 @@ def test_a_pass_brings_the_network_nearer_to_the_float_one(options, quantized, c
     assert error(better, inputs(seed=1, count=256)) < error(quantized, inputs(seed=1, count=256))
 
 
-def test_adaround_leaves_scales_and_keeps_integers_in_range(quantized, context):
+def test_adaround_keeps_integers_in_range_and_leaves_scales_of_8_bits(quantized, context):
     better = Adaround()(quantized, context)
     limit = 7 if quantized.history[-1].options["scheme"] == "w4a8" else 127
     before, after = quantized.graph.state_dict(), better.graph.state_dict()
     assert set(before) == set(after)
     for name, tensor in after.items():
         assert tensor.dtype == before[name].dtype
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and limit == 127:
             assert torch.equal(tensor, before[name])
     assert any(not torch.equal(tensor, before[name]) for name, tensor in integers(better).items())
     assert all(tensor.abs().max() <= limit for tensor in integers(better).values())
+
+
+def scales(model):
+    """Those of weights and of biases, by the layer's name."""
+    state = model.graph.state_dict()
+    return {
+        name.removesuffix(".weight_scale"): (tensor, state[name.replace("weight", "bias")])
+        for name, tensor in state.items()
+        if name.endswith("weight_scale")
+    }
+
+
+def test_adaround_finds_better_scales_for_4_bits(model, context):
+    quantized = Quantize(scheme="w4a8")(model, context)
+    better = scales(Adaround()(quantized, context))
+    changed = 0
+    for name, (weights, biases) in scales(quantized).items():
+        ratio = better[name][0] / weights
+        assert (ratio.sub(torch.tensor(MULTIPLES)[:, None]).abs().amin(0) < 1e-6).all()
+        torch.testing.assert_close(better[name][1] / biases, ratio, rtol=1e-6, atol=0)
+        changed += int((ratio != 1).sum())
+    assert changed
+
+
+def test_one_scale_for_a_whole_tensor_stays_one(model, context):
+    quantized = Quantize(scheme="w4a8", weight_granularity="tensor")(model, context)
+    better = Adaround()(quantized, context)
+    assert error(better, inputs()) < error(quantized, inputs())
+    for name, (weights, _) in scales(better).items():
+        assert torch.equal(weights, scales(quantized)[name][0])
 
 
 def test_adaround_says_for_each_layer_what_it_won(quantized, context):
@@ -190,12 +220,14 @@ def test_mistakes_are_told_in_one_line(name, model, quantized, context):
         options()(quantized, empty)
 
 
-def test_the_exported_file_has_the_new_integers(model, context, tmp_path):
+@pytest.mark.parametrize("scheme", ["int8", "w4a8"])
+@pytest.mark.parametrize("file_format", ["tflite", "onnx"])
+def test_the_exported_file_has_the_new_integers(scheme, file_format, model, context, tmp_path):
     from quantized_networks import run_file
 
-    better = Adaround()(Quantize()(model, context), context)
+    better = Adaround()(Quantize(scheme=scheme)(model, context), context)
     values = samples(SHAPE, 8, 3)
-    artifact = compress.export(better, "tflite", tmp_path)
+    artifact = compress.export(better, file_format, tmp_path)
     step = better.graph.graph.output_node().all_input_nodes[0].args[1]
     np.testing.assert_allclose(run_file(artifact, values), better(torch.from_numpy(values)).numpy(), atol=1.01 * step)
 

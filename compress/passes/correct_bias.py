@@ -31,14 +31,7 @@ class CorrectBias:
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with corrected biases. UserError where it has no integers, or without calibration samples."""
-        reference = layers.reference_of(model, "correct_bias")
-        batches = layers.calibration(model, context, self.samples, "correct_bias")
-        graph, lines = model.copy_graph(), []
-        found = layers.pairs(graph, reference)
-        with context.progress.task("correcting biases", len(found)) as task:
-            for seen in layers.side_by_side(found, graph, reference, batches, task):
-                with torch.no_grad():
-                    lines.append(f"{seen.pair.name}: {_correct(seen)}")
+        graph, lines = layers.change(model, context, self.samples, "correct_bias", _correct)
         return model.then(graph, Step("correct_bias", asdict(self), tuple(lines)))
 
 

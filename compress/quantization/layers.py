@@ -1,6 +1,7 @@
 """The layers of a quantized network beside those of the float network that they stand for."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +9,8 @@ from torch import fx
 
 from compress.context import Context
 from compress.lowering.constants import dequantized, is_stored
-from compress.lowering.nodes import argument, constant, is_constant, operator_name, set_constant
+from compress.lowering.nodes import argument, constant, is_constant, operand, operator_name, set_constant
 from compress.model import Model, layer_name
-from compress.progress import Task
 from compress.pruning.patches import SUPPORTED
 from compress.quantization.parameters import INT32_LIMIT
 from compress.quantization.stepping import Batches, Stepper
@@ -75,24 +75,38 @@ def calibration(model: Model, context: Context, samples: int, word: str) -> Batc
     return [tuple(torch.from_numpy(array) for array in inputs) for inputs, _ in part.batches(BATCH if model.free_batch else 1)]
 
 
-def side_by_side(found: list[Pair], graph: fx.GraphModule, reference: fx.GraphModule, batches: Batches, task: Task) -> Iterator["Seen"]:
+def change(model: Model, context: Context, samples: int, word: str, each: Callable[["Seen"], str]) -> tuple[fx.GraphModule, list[str]]:
+    """A copy of a quantized graph whose layers `each` has changed, one after the other, and what it said of them.
+
+    `word` is the pass's name. UserError where there is no float network to compare with, or no calibration sample.
+    """
+    reference = reference_of(model, word)
+    batches = calibration(model, context, samples, word)
+    graph, lines = model.copy_graph(), []
+    found = pairs(graph, reference)
+    with context.progress.task(word.replace("_", " "), len(found)) as task, torch.no_grad():
+        for seen in side_by_side(found, graph, reference, batches):
+            lines.append(f"{seen.pair.name}: {each(seen)}")
+            task.advance(note=seen.pair.name)
+    return graph, lines
+
+
+def side_by_side(found: list[Pair], graph: fx.GraphModule, reference: fx.GraphModule, batches: Batches) -> Iterator["Seen"]:
     """Each layer with its inputs in the quantized network as it is by then, and the outputs that it has in the float network."""
     quantized = Stepper(graph, batches)
     real = Stepper(reference, batches, [pair.reference for pair in found])
     for pair in found:
-        with torch.no_grad():
-            quantized.before(pair.layer)
-            wanted = real.take(pair.reference)
-        yield Seen(pair, quantized, wanted)
-        task.advance(note=pair.name)
+        quantized.before(pair.layer)
+        yield Seen(pair, quantized, constant(reference, pair.reference.args[1]), real.take(pair.reference))
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What `side_by_side` shows of one layer."""
+    """What `side_by_side` shows of one layer: its real weights, and the outputs that it should have, for each batch."""
 
     pair: Pair
     quantized: Stepper
+    weights: torch.Tensor
     wanted: list[torch.Tensor]
 
     def input(self, batch: int) -> torch.Tensor:
@@ -117,6 +131,29 @@ def set_bias(graph: fx.GraphModule, bias: fx.Node, values: torch.Tensor) -> None
     if not is_constant(bias):
         values = (values / constant(graph, bias.args[1]).double()).round().clamp(-INT32_LIMIT, INT32_LIMIT)
     set_constant(graph, name, values.to(graph.state_dict()[name].dtype))
+
+
+def has_own_scales(graph: fx.GraphModule, pair: Pair) -> bool:
+    """Whether a layer's weights have scales that can be changed: one for each output channel, which no other layer reads.
+
+    Equal ones are those of weights whose user wanted one scale for the whole tensor. Those that a large bias asks for stay, too.
+    """
+    integers = [node for node in (pair.weight, pair.bias) if node is not None and not is_constant(node)]
+    scales = [operand(node, "scales") for node in integers]
+    readers = Counter(str(node.target) for node in graph.graph.nodes if node.op == "get_attr" for _ in node.users)
+    own = all(scale is not None and readers[str(scale.target)] == 1 for scale in scales)
+    if not own or torch.equal(*constant(graph, scales[0]).aminmax()):
+        return False
+    return all(graph.state_dict()[stored(node)].long().abs().max() < INT32_LIMIT // 2 for node in integers)
+
+
+def set_scales(graph: fx.GraphModule, pair: Pair, scales: torch.Tensor) -> None:
+    """Gives weights other scales [channels], float64, and the bias, if it is integers, those that follow. What it stands for changes."""
+    ratio = scales / constant(graph, operand(pair.weight, "scales"))
+    for node in (pair.weight, pair.bias):
+        found = None if node is None else operand(node, "scales")
+        if found is not None:
+            set_constant(graph, str(found.target), (constant(graph, found) * ratio).float())
 
 
 def by_channel(pair: Pair, output: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,11 @@ the bias can't take away. The real weights are first moved to the ridge regressi
 quantized network has them (asymmetric, as in Nagel et al. 2020, https://arxiv.org/abs/2004.10568). Then they are rounded one input after
 the other, each error made up for by the inputs to come (optimal brain surgery: GPTQ, Frantar et al. 2022,
 https://arxiv.org/abs/2210.17323). At last each integer is set to the best one given all the others, a few times over (coordinate
-descent: QuantEase, Behdin et al. 2023, https://arxiv.org/abs/2309.01885).
+descent: QuantEase, Behdin et al. 2023, https://arxiv.org/abs/2309.01885). All that can be done for several scales at once, of which
+each output channel takes its best.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,13 +67,30 @@ class Moments:
         return float((left.clamp(min=0).sum() / variance.sum().clamp(min=1e-30)).sqrt())
 
 
-def solve(moments: Moments, weights: torch.Tensor, scales: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
-    """Integers (as float64) from `limits` for weights [groups, M, K], float64, with scales [groups, M, 1]."""
+def solve(
+    moments: Moments, weights: torch.Tensor, scales: torch.Tensor, limits: tuple[int, int], multiples: Sequence[float] = (1.0,)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Integers (as float64) from `limits` for weights [groups, M, K], float64, and their scales [groups, M, 1].
+
+    Each output channel has that of the `multiples` of its scale that leaves the smallest error, the first of equal ones.
+    """
     covariance = moments.covariance
     held = covariance + _diagonal(covariance, RIDGE)
     missing = moments.shared - covariance @ weights.transpose(1, 2)
-    wanted = weights + torch.linalg.solve(held, missing).transpose(1, 2)
-    return rounded(wanted, covariance + _diagonal(covariance, DAMPING), scales, limits)
+    wanted = (weights + torch.linalg.solve(held, missing).transpose(1, 2)).repeat(1, len(multiples), 1)
+    damped = covariance + _diagonal(covariance, DAMPING)
+    tried = torch.cat([scales * multiple for multiple in multiples], 1)
+    integers = rounded(wanted, damped, tried, limits)
+    left = wanted - integers * tried
+    errors = ((left @ damped) * left).sum(2).reshape(len(scales), len(multiples), -1)
+    best = errors.argmin(1, keepdim=True)[..., None]
+    return _choose(integers, best), _choose(tried, best)
+
+
+def _choose(tried: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
+    """Of values [groups, multiples * M, …] those of each channel's best multiple, [groups, 1, M, 1]."""
+    values = tried.reshape(len(tried), -1, best.shape[2], tried.shape[2])
+    return values.gather(1, best.expand(-1, -1, -1, values.shape[3]))[:, 0]
 
 
 def rounded(weights: torch.Tensor, covariance: torch.Tensor, scales: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
