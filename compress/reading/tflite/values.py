@@ -99,6 +99,12 @@ def together(call: Call, values: tuple[torch.Tensor, ...]) -> list[torch.Tensor]
     return [each if axis == batch else each.expand(shape) for axis, each, shape in zip(axes, values, repeated, strict=True)]
 
 
+def part(values: torch.Tensor, axis: int, start: int, length: int) -> torch.Tensor:
+    """So many places of a held axis, as one slice."""
+    cut: torch.Tensor = torch.ops.aten.slice.Tensor(values, axis, start, start + length)
+    return cut
+
+
 def padding(call: Call, values: torch.Tensor, reach: tuple[int, int], stride: tuple[int, int]) -> list[int]:
     """Left, right, top, bottom, so that a window which reaches over this much goes over the edge as the file wants."""
     if call.options.padding == Padding.VALID:

@@ -50,6 +50,12 @@ def quotient(one: Tensor, other: Tensor) -> Tensor:
     return one / other if one.is_floating_point() else torch.div(one, other, rounding_mode="trunc")
 
 
+def squared_difference(one: Tensor, other: Tensor) -> Tensor:
+    """SQUARED_DIFFERENCE."""
+    difference = one - other
+    return difference * difference
+
+
 def select(call: Call, condition: Tensor, one: Tensor, other: Tensor) -> Tensor:
     """SELECT and SELECT_V2; the condition of the first may be a vector along the first axis."""
     if call.operator == "SELECT" and 1 == condition.dim() < one.dim():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from compress.reading.tflite.values import TO_TORCH, Call, Shape, activated, together
+from compress.reading.tflite.values import TO_TORCH, Call, Shape, activated, part, together
 from targets.formats.tflite_options import MirrorMode
 
 Tensor = torch.Tensor
@@ -61,14 +61,15 @@ def concatenation(call: Call, *values: Tensor) -> Tensor:
 def pack(call: Call, *values: Tensor) -> Tensor:
     """PACK."""
     laid_out = [call.to_file(each, position) for position, each in enumerate(together(call, values))]
-    return call.to_torch(torch.stack(laid_out, call.options.axis))
+    axis = call.options.axis % (len(call.given[0]) + 1)
+    return call.to_torch(torch.cat([each.unsqueeze(axis) for each in laid_out], axis))
 
 
 def unpack(call: Call, values: Tensor) -> list[Tensor]:
     """UNPACK."""
     flat = call.to_file(values)
     _refuse_batch(call, flat, call.options.axis)
-    return [call.to_torch(each) for each in torch.unbind(flat, call.options.axis)]
+    return [call.to_torch(flat.select(call.options.axis, place)) for place in range(flat.shape[call.options.axis])]
 
 
 def split(call: Call, *given: Any) -> list[Tensor]:
@@ -98,7 +99,7 @@ def slice_(call: Call, values: Tensor, starts: Any, sizes: Any) -> Tensor:
     for axis, (start, size) in enumerate(zip(call.whole(starts), call.whole(sizes), strict=True)):
         length = call.given[0][axis]
         if start or size not in (-1, length):
-            values = values.narrow(call.axis(axis, values.dim()), start, length - start if size < 0 else size)
+            values = part(values, call.axis(axis, values.dim()), start, length - start if size < 0 else size)
     return values
 
 
@@ -150,14 +151,14 @@ def gather(call: Call, values: Tensor, indices: Any) -> Tensor:
     _refuse_batch(call, flat, axis)
     if not indices.ndim:
         return call.to_torch(flat.select(axis, wanted[0]))
-    taken = flat.narrow(axis, wanted[0], len(wanted)) if wanted == list(range(wanted[0], wanted[-1] + 1)) else None
+    taken = part(flat, axis, wanted[0], len(wanted)) if wanted == list(range(wanted[0], wanted[-1] + 1)) else None
     taken = flat.index_select(axis, torch.tensor(wanted)) if taken is None else taken
     return call.to_torch(taken.reshape(*taken.shape[:axis], *indices.shape, *taken.shape[axis + 1 :]) if indices.ndim != 1 else taken)
 
 
-def update_slice(call: Call, values: Tensor, part: Tensor, starts: Any) -> Tensor:
+def update_slice(call: Call, values: Tensor, update: Tensor, starts: Any) -> Tensor:
     """DYNAMIC_UPDATE_SLICE along one axis at a place that stands in the file."""
-    whole, piece = together(call, (values, part))
+    whole, piece = together(call, (values, update))
     shape, size = call.given[0], call.given[1]
     shorter = [axis for axis in range(len(shape)) if shape[axis] != size[axis]]
     if not shorter:
@@ -168,7 +169,7 @@ def update_slice(call: Call, values: Tensor, part: Tensor, starts: Any) -> Tenso
     start = min(max(call.whole(starts)[axis], 0), shape[axis] - size[axis])
     held = call.axis(axis, len(shape))
     after = start + size[axis]
-    pieces = [whole.narrow(held, 0, start), piece, whole.narrow(held, after, shape[axis] - after)]
+    pieces = [part(whole, held, 0, start), piece, part(whole, held, after, shape[axis] - after)]
     return torch.cat([each for each, length in zip(pieces, (start, size[axis], shape[axis] - after), strict=True) if length], held)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from compress.reading.tflite.values import Call, activated, alike, padding
+from compress.reading.tflite.values import Call, activated, alike, padding, part
 from targets.formats.tflite_options import Padding
 
 Tensor = torch.Tensor
@@ -36,7 +36,7 @@ def transposed_convolution(call: Call, sizes: Any, weight: Tensor, values: Tenso
         before = max(surplus, 0) // 2 if options.padding == Padding.SAME else 0
         if surplus < 0:
             whole = F.pad(whole, [0, -surplus] if axis else [0, 0, 0, -surplus])
-        whole = whole.narrow(2 + axis, before, wanted[axis])
+        whole = part(whole, 2 + axis, before, wanted[axis])
     return activated(whole, options.activation)
 
 
@@ -115,7 +115,7 @@ def batch_to_space(call: Call, values: Tensor, blocks: Any, cut: Any) -> Tensor:
     result = split.permute(order).reshape(-1, *joined, *flat.shape[1 + number :])
     for place, length in enumerate(joined):
         before, after = around[2 * place], around[2 * place + 1]
-        result = result.narrow(1 + place, before, length - before - after)
+        result = part(result, 1 + place, before, length - before - after)
     return call.to_torch(result)
 
 
