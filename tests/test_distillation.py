@@ -83,6 +83,7 @@ def test_blocks_of_one_shape_are_compared_evenly():
     assert len([pair for pair in found if pair.positions == 8]) == 4
     assert {(pair.axis, pair.channels) for pair in found if pair.positions == 8} == {(2, (12, 16))}
     assert found[-1].teacher == embedding(wide)
+    assert {(pair.axis, pair.positions) for pair in pairs(wide, wide)[:-1]} == {(2, 8)}
 
 
 def test_a_network_of_dense_layers_has_what_goes_into_its_last_layer():

@@ -9,12 +9,13 @@ import pytest
 
 from compress.commands import COMMANDS
 from compress.data import DATA
+from compress.distillation.kinds import KINDS
 from compress.exporters import EXPORTERS
 from compress.passes import PASSES
 from compress.sources import SOURCES
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = [DATA, EXPORTERS, PASSES, SOURCES]
+FOLDERS = [DATA, EXPORTERS, KINDS, PASSES, SOURCES]
 OWN = {"cli", "compress", "targets"}
 MAY_IMPORT = {"cli": {"compress", "targets"}, "compress": {"compress", "targets"}, "targets": {"targets"}}
 FILES = [ROOT / "cli.py", *sorted((ROOT / "compress").rglob("*.py")), *sorted((ROOT / "targets").rglob("*.py"))]

@@ -40,8 +40,8 @@ def pairs(student: Model, teacher: Model) -> tuple[Pair, ...]:
     mine, theirs = _values(student), _values(teacher)
     found: list[Pair] = []
     for rank in sorted({_rank(node) for node in theirs}):
-        by_axis = [_of_rank(mine, theirs, rank, axis) for axis in _axes(rank)]
-        found += sorted(by_axis, key=len)[-1]
+        by_axis = [_of_rank(mine, theirs, rank, axis) for axis in _axes(rank, theirs)]
+        found += sorted(by_axis, key=len, reverse=True)[0]
     maps = [pair for pair in found if pair.positions > 1]
     if len(maps) == 1:
         found = [pair for pair in found if pair.positions == 1] + _evenly(mine, theirs, maps[0])
@@ -118,9 +118,11 @@ def _rank(node: fx.Node) -> int:
     return int(node.meta["val"].ndim)
 
 
-def _axes(rank: int) -> Iterable[int]:
-    """Where channels may be: second, or last of sequences. Of equally good ones the last counts."""
-    return (2, 1) if rank == 3 else (1,)
+def _axes(rank: int, nodes: Iterable[fx.Node]) -> tuple[int, ...]:
+    """Where channels may be, the likeliest first: second, or last in sequences unless there are convolutions along them."""
+    if rank != 3:
+        return (1,)
+    return (1, 2) if any(operator_name(node) == "conv1d" for node in nodes) else (2, 1)
 
 
 def _size(node: fx.Node, axis: int) -> tuple[int, ...]:
