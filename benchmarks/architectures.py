@@ -205,14 +205,14 @@ class FusedAttention(nn.Module):
 
     def __init__(self, width=32, heads=4):
         super().__init__()
-        self.heads, self.norm1, self.norm2 = heads, nn.LayerNorm(width), nn.LayerNorm(width)
+        self.heads, self.scale, self.norm1, self.norm2 = heads, (heads / width) ** 0.5, nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, x):
-        batch, length, width = x.shape
+        batch, length, _ = x.shape
         query, key, value = self.qkv(self.norm1(x)).reshape(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        scores = (query @ key.transpose(-2, -1) / (width // self.heads) ** 0.5).softmax(-1)
+        scores = (query @ key.transpose(-2, -1) * self.scale).softmax(-1)
         x = x + self.out((scores @ value).transpose(1, 2).reshape(batch, length, -1))
         return x + self.mlp(self.norm2(x))
 

@@ -95,6 +95,7 @@ def _heads(network: nn.Module) -> dict[nn.Module, tuple[list[nn.Module], int]]:
         counts = (getattr(module, name, None) for name in ("num_attention_heads", "num_heads", "n_heads", "heads"))
         count = next((each for each in counts if isinstance(each, int)), None)
         layers = [child for name, child in module.named_children() if name in names]
+        layers = [module] if isinstance(module, nn.MultiheadAttention) else layers
         if count and layers:
             found[module] = (layers, count)
     return found

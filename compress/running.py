@@ -7,6 +7,7 @@ import yaml
 from compress import store
 from compress.pipeline import Outcome, run
 from compress.progress import Progress
+from compress.pruning import plans
 from compress.recipe import Recipe
 from compress.report import write
 from compress.report.content import Report
@@ -33,6 +34,7 @@ def run_to_folder(recipe: Recipe, folder: Path, progress: Progress) -> Report:
         report = report_of(outcome)
         write(report, part)
         (part / "recipe.lock.yaml").write_text(lock(outcome), encoding="utf-8")
+        plans.write_all(outcome.compressed.history, part)
     return report
 
 

@@ -213,7 +213,7 @@ def test_macs_budget_is_met_and_used(scope, share):
     assert 0.6 * share < cost.macs(pruned) / cost.macs(model) <= share
 
 
-@pytest.mark.parametrize("criterion", ["l1", "l2", "bn_scale", "taylor", "reconstruction"])
+@pytest.mark.parametrize("criterion", ["l1", "l2", "bn_scale", "taylor", "fisher", "reconstruction"])
 def test_channels_that_do_nothing_go_first(criterion):
     torch.manual_seed(0)
     module = nn.Sequential(conv(3, 8), conv(8, 6), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
@@ -230,7 +230,7 @@ def test_channels_that_do_nothing_go_first(criterion):
     [
         ({"ratio": 1.0}, "ratio"),
         ({"macs": 0.0}, "macs"),
-        ({"criterion": "l3"}, "possible: bn_scale, l1, l2, reconstruction, taylor"),
+        ({"criterion": "l3"}, "possible: bn_scale, fisher, l1, l2, reconstruction, taylor"),
         ({"scope": "globl"}, "did you mean 'global'"),
         ({"multiple_of": 0}, "multiple_of"),
     ],

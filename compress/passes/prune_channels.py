@@ -1,19 +1,24 @@
 """Removes whole channels: the network gets smaller and faster with every runtime."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
+from torch import fx
 
 from compress import cost
 from compress.context import Context
 from compress.model import Model, Stage, Step
-from compress.pruning import choice, criteria, surgery
+from compress.pruning import choice, criteria, plans, surgery
 from compress.pruning.analysis import Analysis, analyse
 from compress.pruning.correction import correct
 from compress.pruning.rules import RULES, fallback
+from compress.recipe import plain
+from compress.training import TrainingOptions, learn_labels, train
 from targets.errors import UserError, did_you_mean
 
 
@@ -29,6 +34,10 @@ class PruneChannels:
     that stay whole, by patterns as file names have (`head.*`). `correct` then solves the weights that are left anew, layer by layer,
     by least squares on the calibration data, so that little accuracy is lost even before training.
 
+    With `steps` the same is removed little by little, with `epochs` of training at `learning_rate` after each step but the last. `plan`
+    is the `plan.json` that an earlier run wrote: the same channels go again, whatever the other options choose. Relative paths start
+    at `folder`.
+
     Channels of inputs and outputs, and those that an operator touches which isn't followed, always stay.
     """
 
@@ -43,6 +52,11 @@ class PruneChannels:
     multiple_of: int = 1
     keep: tuple[str, ...] = ()
     correct: bool = True
+    steps: int = 1
+    epochs: int = 0
+    learning_rate: float = 1e-3
+    plan: str | None = None
+    folder: Path = field(default_factory=Path, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.ratio < 1:
@@ -52,27 +66,53 @@ class PruneChannels:
         for name, possible in (("criterion", get_args(criteria.Criterion)), ("scope", ("uniform", "global"))):
             if getattr(self, name) not in possible:
                 raise UserError(f"{name} '{getattr(self, name)}' is not known; {did_you_mean(getattr(self, name), possible)}")
-        if self.multiple_of < 1:
-            raise UserError(f"multiple_of must be at least 1, not {self.multiple_of}")
+        for name, least in (("multiple_of", 1), ("steps", 1), ("epochs", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.plan is not None and self.steps > 1:
+            raise UserError("plan is done in one step; leave steps out")
+        self._training()
+
+    def fingerprint(self) -> str:
+        """A hash of the plan's file, empty where none is given. UserError where it can't be read."""
+        return "" if self.plan is None else sha256(plans.text(self._plan()).encode()).hexdigest()
 
     def __call__(self, model: Model, context: Context) -> Model:
-        """The smaller network. UserError where a pattern of `keep` matches no layer, or nothing can be removed."""
+        """The smaller network. UserError where a pattern of `keep` matches no layer, nothing can be removed, or a plan doesn't fit."""
+        smaller, cuts = model, []
+        done: plans.Tensors = {}
+        for step in range(1, self.steps + 1):
+            graph, cut = self._cut(smaller, context)
+            cuts.append(cut)
+            done = plans.composed(done, cut.weights())
+            smaller = smaller.then(graph, Step("prune_channels", {}))
+            if self.epochs and step < self.steps:
+                trained = train(smaller, context, self._training(), learn_labels(), f"training after step {step} of {self.steps}")
+                smaller = smaller.then(trained.graph, Step("finetune", {}))
+        before, after = ({"parameters": cost.parameters(each), "macs": cost.macs(each)} for each in (model, smaller))
+        lines = [*_lines(model, cuts[0].analysis, done), *cuts[0].analysis.notes]
+        lines.append(f"MACs {before['macs']:,} -> {after['macs']:,}, parameters {before['parameters']:,} -> {after['parameters']:,}")
+        details = {"plan": plans.plain(done), "before": before, "after": after}
+        return model.then(smaller.graph, Step("prune_channels", plain(self), tuple(lines), details))
+
+    def _cut(self, model: Model, context: Context) -> tuple[fx.GraphModule, surgery.Cut]:
+        """One step."""
         analysis = analyse(model, RULES, fallback)
-        self._pin_kept(analysis)
-        found = choice.groups(analysis)
-        if not found:
-            raise UserError(f"prune_channels finds no channels to remove in {model.name}; {'; '.join(analysis.notes) or 'all are kept'}")
-        removed = self._choose(model, analysis, found, context)
+        if self.plan is not None:
+            removed = plans.removed(self._plan(), analysis, model.graph)
+        else:
+            self._pin_kept(analysis)
+            removed = self._choose(model, analysis, context)
         graph, cut = surgery.remove(model, analysis, removed, RULES, _inputs(model, context))
-        kept = cut.weights()
         if self.correct:
             correct(model, graph, cut, context)
-        lines = [*_lines(model, analysis, kept), *analysis.notes]
-        smaller = model.then(graph, Step("prune_channels", asdict(self)))
-        before, after = ({"parameters": cost.parameters(each), "macs": cost.macs(each)} for each in (model, smaller))
-        details = {"plan": {name: {str(axis): rows.tolist() for axis, rows in axes.items()} for name, axes in kept.items()}}
-        lines.append(f"MACs {before['macs']:,} -> {after['macs']:,}, parameters {before['parameters']:,} -> {after['parameters']:,}")
-        return model.then(graph, Step("prune_channels", asdict(self), tuple(lines), details | {"before": before, "after": after}))
+        return graph, cut
+
+    def _plan(self) -> plans.Plan:
+        return plans.read(self.folder / str(self.plan))
+
+    def _training(self) -> TrainingOptions:
+        return TrainingOptions(epochs=max(1, self.epochs), learning_rate=self.learning_rate)
 
     def _pin_kept(self, analysis: Analysis) -> None:
         names = sorted({layer.name for layer in analysis.layers})
@@ -83,7 +123,11 @@ class PruneChannels:
             if any(fnmatchcase(layer.name, pattern) for pattern in self.keep):
                 analysis.classes.pin(analysis.axes[layer.weight][layer.output_axis])
 
-    def _choose(self, model: Model, analysis: Analysis, found: tuple[choice.Group, ...], context: Context) -> set[int]:
+    def _choose(self, model: Model, analysis: Analysis, context: Context) -> set[int]:
+        """What one of `steps` removes: each leaves the same share of what there was before it."""
+        found = choice.groups(analysis)
+        if not found:
+            raise UserError(f"prune_channels finds no channels to remove in {model.name}; {'; '.join(analysis.notes) or 'all are kept'}")
         scores = criteria.importance(self.criterion, model, analysis, found, context)
         shapes = {layer.weight: surgery.weight_of(model.graph, layer.weight).shape for layer in analysis.layers}
         left = partial(choice.macs_left, analysis, shapes)
@@ -91,9 +135,9 @@ class PruneChannels:
             scores = {each: score / max(1, left(set()) - left({each})) for each, score in scores.items()}
         choose: Any = partial(choice.uniform if self.scope == "uniform" else choice.globally, found, scores, multiple_of=self.multiple_of)
         if self.macs is None:
-            chosen: set[int] = choose(ratio=self.ratio)
+            chosen: set[int] = choose(ratio=1 - (1 - self.ratio) ** (1 / self.steps))
             return chosen
-        return choice.to_macs(lambda ratio: choose(ratio=ratio), left, self.macs * left(set()))
+        return choice.to_macs(lambda ratio: choose(ratio=ratio), left, self.macs ** (1 / self.steps) * left(set()))
 
 
 def _inputs(model: Model, context: Context) -> tuple[torch.Tensor, ...]:
@@ -102,11 +146,12 @@ def _inputs(model: Model, context: Context) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(array) for array in inputs)
 
 
-def _lines(model: Model, analysis: Analysis, kept: surgery.Kept) -> list[str]:
+def _lines(model: Model, analysis: Analysis, left: plans.Tensors) -> list[str]:
     """A line for each layer that makes fewer channels."""
-    changed = [layer for layer in analysis.layers if layer.output_axis in kept.get(layer.weight, {})]
-    return [
+    changed = [layer for layer in analysis.layers if layer.output_axis in left.get(layer.weight, {})]
+    lines = [
         f"{layer.name}: {surgery.weight_of(model.graph, layer.weight).shape[layer.output_axis]} -> "
-        f"{len(kept[layer.weight][layer.output_axis])} channels"
+        f"{len(left[layer.weight][layer.output_axis])} channels"
         for layer in changed
     ]
+    return list(dict.fromkeys(lines))
