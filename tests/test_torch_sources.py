@@ -250,6 +250,11 @@ def test_what_is_missing_is_told_with_all_that_can_be_read(tmp_path):
         assert all(SOURCES.load(name).kind in str(caught.value) for name in SOURCES.names())
 
 
+def test_the_docs_list_all_that_can_be_read():
+    text = (Path(__file__).parent.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+    assert [name for name in SOURCES.names() if f"| {SOURCES.load(name).kind} |" not in text] == []
+
+
 def test_the_content_says_what_a_file_is_not_its_ending(tmp_path):
     path = saved(script(Small().eval()), tmp_path / "network.pt")
     for ending in (".onnx", ".pt2", ".tflite", ".h5", ""):
