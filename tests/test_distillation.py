@@ -9,7 +9,6 @@ from pruning_networks import digest
 from test_training import Network, _one_thread, accuracy, arrays_to_data, blobs, context_for, network  # noqa: F401  a fixture
 from torch import nn
 
-import compress
 from compress.distillation.kinds import KINDS
 from compress.distillation.kinds.base import Networks, Seen
 from compress.distillation.pairs import embedding, pairs
@@ -20,6 +19,7 @@ from compress.passes.distill import Distill
 from compress.passes.finetune import Finetune
 from compress.passes.prune_channels import PruneChannels
 from compress.passes.qat import Qat
+from compress.recipe import build, plain
 from compress.training import Batch
 from targets.errors import UserError
 
@@ -188,11 +188,17 @@ def test_what_a_teachers_file_holds_counts_for_what_is_kept(tmp_path):
     assert Distill().fingerprint() == ""
 
 
-def test_a_recipe_names_teachers_by_weights_too(tmp_path):
+def test_a_recipe_names_teachers_in_every_way(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"")
-    data = compress.load_data("digits")
+    source = {"source": "a:b", "weights": "w.safetensors"}
+    for teacher in ("self", ["original", "self"], source, ["original", source]):
+        built = build(Distill, {"teacher": teacher, "losses": ["attention", {"features": 2}]}, "distill", tmp_path)
+        assert plain(built)["losses"] == ["attention", {"features": 2.0}]
+        assert build(Distill, {key: value for key, value in plain(built).items() if value is not None}, "distill", tmp_path) == built
     with pytest.raises(UserError, match="wieghts"):
-        compress.apply(network(), data, {"distill": {"teacher": {"source": "a:b", "wieghts": "w"}}})
+        build(Distill, {"teacher": {"source": "a:b", "wieghts": "w"}}, "distill", tmp_path)
+    with pytest.raises(UserError, match="does not exist"):
+        build(Distill, {"teacher": {"source": "a:b", "weights": "v"}}, "distill", tmp_path)
 
 
 @pytest.mark.parametrize(
