@@ -342,6 +342,28 @@ def test_impossible_options_die_at_construction(options, message):
         Qat(**options)
 
 
+def test_what_no_runtime_computes_is_refused_before_training(last_trained):
+    model = model_of(lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.GELU(), nn.Flatten(), nn.Linear(256, 4)), SHAPE)
+    context = replace(context_of(model, samples(SHAPE, 16)), exports=("tflite",))
+    with pytest.raises(UserError, match="qat: layer '1': TFLite has no int16x8 kernel for operator 'gelu'"):
+        Qat(scheme="int16x8")(model, context)
+    assert not last_trained
+
+
+@pytest.mark.parametrize(("factor", "warned"), [(1, False), (255, True)])
+def test_samples_of_another_scale_than_in_training_are_warned_of(factor, warned):
+    def build():
+        convolution, norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, momentum=None)
+        norm(convolution(torch.from_numpy(samples(SHAPE, 256))))
+        return nn.Sequential(convolution, norm, nn.Flatten(), nn.Linear(288, 4))
+
+    model, given = model_of(build, SHAPE), labelled(64)
+    split = split_of(samples(SHAPE, 64, seed=3) * np.float32(factor), given.load(np.arange(64))[1])
+    context = Context(Data("noise", split, split, split, "noise"), model, metric("accuracy"), device="cpu")
+    lines = Qat(**QUICK | {"epochs": 1})(model, context).history[-1].lines
+    assert any(line.startswith("warning: calibration samples look unlike training") for line in lines) == warned
+
+
 def small_network():
     def block(inputs, outputs, kernel=3, **options):
         convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False, **options)

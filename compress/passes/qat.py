@@ -8,8 +8,9 @@ from torch import fx
 from compress.context import Context
 from compress.distillation.objective import objective
 from compress.distillation.options import DistillationOptions
+from compress.lowering import kernels
 from compress.model import Model, Stage, Step, layer_name
-from compress.quantization import fake_quantize, ranges, static
+from compress.quantization import fake_quantize, familiarity, ranges, static
 from compress.quantization.overrides import Override, granularities, resolve, summary
 from compress.quantization.parameters import Granularity, WeightObserver, activation_parameters
 from compress.quantization.plan import plan
@@ -55,13 +56,22 @@ class Qat(TrainingOptions, DistillationOptions):
         """The quantized network. UserError as `quantize` and `distill` raise them."""
         graph, folded = static.float_graph(model)
         operators = resolve(graph.graph, self.overrides, self.scheme)
+        without = kernels.refusal(operators, context.exports)
+        if without is not None:
+            raise UserError(f"qat: {without}")
         schemes = {node.name: scheme for node, scheme in operators.items()}
         initial = self._initial(model, graph, operators, context)
+        unlike = familiarity.warning(model, context.data.calibration)
         learning = replace(model, graph=fake_quantize.learning(model, graph, schemes, initial))
         trained = train(learning, context, self, objective(model, context, self, self.label_smoothing, learning), "qat")
         reference = fake_quantize.trained_graph(model, trained.graph)
         integers = fake_quantize.to_integers(reference, schemes, fake_quantize.learned(trained.graph, initial))
-        lines = [*([f"folded {len(folded)} BatchNorm layers"] if folded else []), *summary(operators), trained.line(context.metric.name)]
+        lines = [
+            *([f"folded {len(folded)} BatchNorm layers"] if folded else []),
+            *summary(operators),
+            *([unlike] if unlike is not None else []),
+            trained.line(context.metric.name),
+        ]
         details = {
             "layers": {layer_name(node): scheme for node, scheme in operators.items()},
             "calibration_samples": context.data.calibration.samples,
