@@ -28,6 +28,9 @@ NO_NETWORK = "weights alone can't be changed, exported or run: name the function
 PICKLED = (
     "loading a pickle runs any code that its maker put into it: a recipe reads it with 'trust: true' only; save it with torch.export.save"
 )
+FILES = ("onnx", "tflite")
+"""Readers of files that targets run as they are."""
+
 QUANTIZED = "is quantized already, so no pass can work on it; start from the network that it was made of"
 
 
@@ -117,7 +120,7 @@ def _network(path: Path, data: Data | None, progress: Progress) -> Inspection:
     told = reader.inputs()
     name = type(reader).__module__.rpartition(".")[2]
     said, operators = facts.of_file(name, path)
-    found = Inspection(path, reader.kind, _bytes(path), said, _told(told, path), operators=operators)
+    found = Inspection(path, reader.kind, _bytes(path), said, _told(told, path if name in FILES else None), operators=operators)
     given = _example(told, data)
     if given is None:
         return dataclasses.replace(found, notes=("the file doesn't say how large its inputs are; with --data all else can be found",))
@@ -184,9 +187,9 @@ def _operators(model: Model) -> dict[str, int]:
     return dict(Counter(operator_name(node) or str(node.target) for node in calls).most_common())
 
 
-def _told(told: tuple[Input, ...] | None, path: Path) -> tuple[Port, ...]:
+def _told(told: tuple[Input, ...] | None, path: Path | None) -> tuple[Port, ...]:
     """Inputs as data have them, and how the file has them where that can be another way."""
-    stored = formats.read(path).inputs if told and path.suffix in (".onnx", ".tflite") and path.is_file() else ()
+    stored = formats.read(path).inputs if path else ()
     shapes = {tensor.name: tensor.shape for tensor in stored}
     return tuple(Port(each.name, each.shape, each.dtype, _layout(each.shape, shapes.get(each.name))) for each in told or ())
 
