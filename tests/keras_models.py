@@ -301,10 +301,10 @@ def made(folder, names, backend="torch", program=__file__):
     return folder
 
 
-def write(cases):
-    """What the program does: each model with random weights, saved, and its outputs."""
-    if os.environ["KERAS_BACKEND"] == "torch":
-        sys.modules["tensorflow"] = None  # Keras does without, and starts faster
+def write(cases, without_tensorflow=True, forms=("keras", "h5", "weights")):
+    """Each model with random weights, saved, and its outputs. Models of one form keep the weights that they begin with."""
+    if without_tensorflow and os.environ["KERAS_BACKEND"] == "torch":
+        sys.modules["tensorflow"] = None  # it starts faster
     import keras
 
     folder, names = Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -313,7 +313,7 @@ def write(cases):
         keras.backend.clear_session()
         model = cases[name](keras)
         random = np.random.default_rng(3)
-        for weight in model.weights:
+        for weight in model.weights if len(forms) > 1 else []:
             low = 0.3 if "variance" in weight.path else -0.6
             if "seed" not in weight.path and "int" not in str(weight.dtype):
                 weight.assign(random.uniform(low, 0.9, weight.shape))
@@ -325,13 +325,13 @@ def write(cases):
             given = dict(zip(("a", "b"), given, strict=True))
         outputs = keras.tree.flatten(model(given if len(given) > 1 else given[0], training=False))
         arrays = {f"x{number}": each for number, each in enumerate(inputs)}
-        np.savez(
-            folder / f"{name}.npz", **arrays, **{f"y{number}": keras.ops.convert_to_numpy(each) for number, each in enumerate(outputs)}
-        )
-        model.save(folder / f"{name}.keras")
-        model.save(folder / f"{name}.h5")
-        (folder / f"{name}.json").write_text(model.to_json())
-        model.save_weights(folder / f"{name}.weights.h5")
+        results = {f"y{number}": keras.ops.convert_to_numpy(each) for number, each in enumerate(outputs)}
+        np.savez(folder / f"{name}.npz", **arrays, **results)
+        for form in {"keras", "h5"} & {*forms}:
+            model.save(folder / f"{name}.{form}")
+        if "weights" in forms:
+            (folder / f"{name}.json").write_text(model.to_json())
+            model.save_weights(folder / f"{name}.weights.h5")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,25 @@ def group_normalization(layer: Layer, value: Value) -> Made:
     return Made(module, (layout,), (layout,))
 
 
+class Factors(nn.Module):
+    """A learned factor for each channel."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = parameter(weight)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The layer."""
+        return values * self.weight
+
+
+def layer_scale(layer: Layer, value: Value) -> Made:
+    """LayerScale of keras.applications' ConvNeXt."""
+    weight, layout = layer.weight(0, value.shape[-1]), KERAS if isinstance(value.layout, Flat) else value.layout
+    first = layout == FIRST and value.rank > 2
+    return Made(Factors(weight.reshape(-1, *[1] * (value.rank - 2)) if first else weight), (layout,), (layout,))
+
+
 def unit_normalization(layer: Layer, value: Value) -> Made:
     """UnitNormalization: length 1 along axes."""
     axes = [value.axis(axis) for axis in _axes(layer, value)]
@@ -170,6 +189,7 @@ LAYERS: dict[str, Rule] = {
     "RMSNormalization": rms_normalization,
     "GroupNormalization": group_normalization,
     "UnitNormalization": unit_normalization,
+    "LayerScale": layer_scale,
     "Normalization": normalization,
     "Rescaling": rescaling,
 }

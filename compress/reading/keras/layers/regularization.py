@@ -40,5 +40,5 @@ LAYERS: dict[str, Rule] = {
     "Dropout": dropout,
     **{f"SpatialDropout{axes}D": spatial_dropout for axes in (1, 2, 3)},
     "AlphaDropout": alpha_dropout,
-    **dict.fromkeys(("Identity", "GaussianNoise", "GaussianDropout", "ActivityRegularization", *AUGMENTING), identity),
+    **dict.fromkeys(("Identity", "GaussianNoise", "GaussianDropout", "ActivityRegularization", "StochasticDepth", *AUGMENTING), identity),
 }
