@@ -20,10 +20,15 @@ def _identity(graph: fx.GraphModule, node: fx.Node) -> Any:  # noqa: ARG001  one
     return node.args[0]
 
 
+def _whole(node: Any) -> bool:
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return isinstance(value, torch.Tensor) and not value.is_floating_point()
+
+
 def _arithmetic(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:
-    """x + 2 has a constant tensor for its number; a division by one is a multiplication."""
+    """x + 2 has a constant tensor for its number; a division by one is a multiplication. Whole numbers (places in a table, say) stay."""
     operand = node.args[1]
-    if not isinstance(operand, int | float) or len(node.args) > 2 or node.kwargs:
+    if not isinstance(operand, int | float) or len(node.args) > 2 or node.kwargs or _whole(node.args[0]):
         return None
     name = operator_name(node)
     if name == "rsub":
