@@ -1,16 +1,18 @@
 import os
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 import torch
+import torch.nn.functional as F
 from quantized_networks import Network, context_of, model_of, run_file, samples
 from torch import nn
 
 from compress.exporters.c import C
 from compress.exporters.onnx import Onnx
 from compress.exporters.tflite import Tflite
-from compress.lowering import litert
+from compress.lowering import litert, litert_direct
 from compress.parity import compare
 from compress.passes.quantize import Quantize
 from compress.quantization.overrides import Override
@@ -111,6 +113,33 @@ def test_c_and_tflite_share_one_conversion(models, tmp_path, monkeypatch):
     assert len(conversions) == 1
     assert artifact.format == "c"
     assert artifact.inputs[0].permutation == (0, 2, 3, 1)
+
+
+class Plain(nn.Module):
+    """Every operator that goes the short way through the converter."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=2), nn.Conv2d(4, 4, 3, stride=2, padding=1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        left, right = F.relu(self.left(x)), torch.tanh(self.right(F.hardtanh(x, 0, 6)))
+        both = torch.cat([F.hardtanh(left * right) - left, torch.sigmoid(F.max_pool2d(F.pad(left, (1, 2, 1, 2)), 4, 1))], 1)[:, :8]
+        return self.head((both + both.mean((2, 3), keepdim=True)).mean((2, 3)).reshape(-1, 4, 2).flatten(1))
+
+
+@pytest.mark.parametrize("quantize", [False, True])
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_plain_operators_make_the_same_file_with_one_trace_as_with_three(quantize, layout, tmp_path, monkeypatch):
+    model = model_of(Plain, (4, 8, 8))
+    if quantize:
+        model = Quantize()(model, context_of(model, samples((4, 8, 8))))
+    assert litert_direct.is_plain(model.graph)
+    short = Tflite(input_layout=layout)(model, tmp_path)
+    monkeypatch.setattr(litert_direct, "PLAIN", frozenset())
+    long = Tflite(input_layout=layout)(replace(model), tmp_path / "long")
+    assert short.path.read_bytes() == long.path.read_bytes()
 
 
 def test_a_network_of_fixed_batch_size_and_an_image_as_output_export(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
-from compress.lowering import batchnorm, own_insertion, stored_weights
+from compress.lowering import batchnorm, litert_direct, own_insertion, stored_weights
 from compress.lowering.constants import expand
 from compress.lowering.layout import CHANNELS_FIRST, CHANNELS_LAST
 from compress.lowering.nodes import maker, operator_name
@@ -50,12 +50,12 @@ def convert(model: Model, channels_last: bool) -> bytes:
     sample = tuple(_permute(value, CHANNELS_LAST).contiguous() if channels_last else value for value in model.sample())
     try:
         with quiet():
-            return _litert(module.train(False), sample, integers)
+            return _litert(module.train(False), sample, integers, plain=litert_direct.is_plain(graph))
     except CONVERTER_ERRORS as error:
-        raise refused(model.graph, "TFLite", error, CURE, lambda single, inputs: _litert(single, inputs, False)) from error
+        raise refused(model.graph, "TFLite", error, CURE, lambda single, inputs: _litert(single, inputs, False, plain=False)) from error
 
 
-def _litert(module: torch.nn.Module, sample: tuple[torch.Tensor, ...], integers: bool) -> bytes:
+def _litert(module: torch.nn.Module, sample: tuple[torch.Tensor, ...], integers: bool, *, plain: bool) -> bytes:
     import litert_torch
     from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
     from litert_torch.quantize.quant_config import QuantConfig
@@ -66,7 +66,10 @@ def _litert(module: torch.nn.Module, sample: tuple[torch.Tensor, ...], integers:
     litert_torch.config.show_progress = False
     # the quantizer itself isn't used: it tells the converter that quantize/dequantize pairs are static
     static = QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True)))
-    converted: Any = litert_torch.convert(module, sample, quant_config=static if integers else None)
+    quantization = static if integers else None
+    if plain:
+        return bytes(litert_direct.convert(module, sample, quantization).to_bytes())
+    converted: Any = litert_torch.convert(module, sample, quant_config=quantization)
     return bytes(converted._exporter.to_bytes())  # noqa: SLF001  the public call writes a file only
 
 
