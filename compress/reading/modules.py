@@ -24,14 +24,14 @@ class Operator(nn.Module):
 
 
 class Names:
-    """Module names for operators: the last of those that a converter has joined, without dots, each once.
+    """Module names for operators: the last of those that a converter has joined, without dots, each once, none that `owner` has.
 
     >>> Names().unique("model/relu;model/conv2d/Conv2D", "Conv")
     'model/conv2d/Conv2D'
     """
 
-    def __init__(self) -> None:
-        self._used: Counter[str] = Counter()
+    def __init__(self, owner: nn.Module | None = None) -> None:
+        self._used: Counter[str] = Counter(dir(owner) if owner is not None else ())
 
     def unique(self, name: str, otherwise: str) -> str:
         """The module's name for an operator that the file calls `name`, if it calls it anything."""
@@ -55,17 +55,20 @@ def add_operator(module: nn.Module, name: str, operator: Operator) -> str:
     return ".".join([*owners, leaf])
 
 
-def store(module: nn.Module, place: str, value: torch.Tensor, *, trained: bool) -> None:
-    """Keeps a tensor under a dotted name, as a parameter where it is trained."""
+def store(module: nn.Module, place: str, value: torch.Tensor, *, trained: bool) -> str:
+    """Keeps a tensor under a dotted name, as a parameter where it is trained. Gives the name, longer where a module has such a method."""
     *owners, leaf = place.split(".")
     for name in owners:
         if name not in module._modules:  # noqa: SLF001  named_children skips what is there twice
             module.add_module(name, nn.Module())
         module = module.get_submodule(name)
+    while hasattr(type(module), leaf) or leaf in vars(module):
+        leaf += "_"
     if trained:
         module.register_parameter(leaf, nn.Parameter(value))
     else:
         module.register_buffer(leaf, value)
+    return ".".join([*owners, leaf])
 
 
 def stored(module: nn.Module, place: str) -> torch.Tensor:

@@ -5,22 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from compress.reading.onnx.integer_operators import SPELLED_OUT, spell_out
 from compress.reading.onnx.operators import OPERATORS
-from compress.reading.onnx.values import Call, Sizes
+from compress.reading.onnx.values import Call, Sizes, Step
 from targets.errors import UserError
 from targets.formats.onnx import numbers
 
 CONTROL = ("Scan", "If")
 """Operators with graphs of their own."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A call, the names of what it reads ("" where an optional input is left out) and of what it makes."""
-
-    call: Call
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,17 +39,17 @@ def read(graph: Any, opset: int, around: frozenset[str] = frozenset()) -> Graph:
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant(attributes, label)
             continue
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in ("", "ai.onnx") and not (node.domain == "com.microsoft" and node.op_type in SPELLED_OUT):
             raise UserError(f"operator '{label}': {node.domain}.{node.op_type} is no operator of ONNX's standard; export it without")
         steps.append(Step(Call(label, node.op_type, attributes, opset, len(node.output)), tuple(node.input), tuple(node.output)))
-    unknown = sorted({step.call.operator for step in steps} - set(OPERATORS) - set(CONTROL))
+    unknown = sorted({step.call.operator for step in steps} - set(OPERATORS) - set(CONTROL) - set(SPELLED_OUT))
     if unknown:
         raise UserError(f"operators that can't be read yet: {', '.join(unknown)}; export the network without them, or from torch as .pt2")
     outputs = tuple(value.name for value in graph.output)
     for name in outputs:
         if name not in made | around:
             raise UserError(f"no operator makes the output '{name}'; the file is damaged, export or download it again")
-    return Graph(inputs, outputs, constants, tuple(steps))
+    return Graph(inputs, outputs, constants, spell_out(steps, constants))
 
 
 def _check_names(node: Any, label: str, made: set[str], around: frozenset[str]) -> None:

@@ -9,9 +9,9 @@ from torch import nn
 
 from compress.reading.layout import Shape, arrange
 from compress.reading.modules import Names, Operator, store, stored, with_arguments
-from compress.reading.onnx.graph import Graph, Step
+from compress.reading.onnx.graph import Graph
 from compress.reading.onnx.operators import OPERATORS
-from compress.reading.onnx.values import Call, Value, tensor
+from compress.reading.onnx.values import Call, Step, Value, tensor
 
 STATISTICS = {"BatchNormalization": (3, 4)}
 """Inputs that are no parameters: training updates them in another way."""
@@ -37,7 +37,8 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.main, self.shapes = graph, shapes
         self.modules_of: dict[int, str] = {}
-        names = Names()
+        self.places: dict[str, str] = {}
+        names = Names(self)
         for step in graph.steps:
             name = names.unique(step.call.name, step.call.operator)
             self.modules_of[id(step)] = name
@@ -114,8 +115,7 @@ class OnnxNetwork(nn.Module):
                 owner = self.modules_of[id(reading[0][0])]
             place = f"{owner}.{leaf}" if owner else leaf
             statistic = any(position in STATISTICS.get(step.call.operator, ()) for step, position in reading)
-            store(self, place, torch.from_numpy(array.copy()), trained=array.dtype.kind == "f" and not statistic)
-            yield name, place
+            yield name, store(self, place, torch.from_numpy(array.copy()), trained=array.dtype.kind == "f" and not statistic)
 
 
 def _run(call: Call, *given: Value | None) -> Any:

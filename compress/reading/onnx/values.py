@@ -48,6 +48,15 @@ class Call:
         return value
 
 
+@dataclass(frozen=True)
+class Step:
+    """A call, the names of what it reads ("" where an optional input is left out) and of what it makes."""
+
+    call: Call
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 def tensor(value: Value) -> torch.Tensor:
     """A value as a tensor. Sizes that depend on the batch become a tensor too."""
     if isinstance(value, torch.Tensor):
