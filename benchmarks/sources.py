@@ -6,6 +6,8 @@ Each file has a process of its own, and its accuracy in Keras another one. `accu
 `accuracy_float` in torch after reading, `accuracy_int8_…` on the exported int8 files in their runtimes, `pruned_accuracy` on the float
 TFLite after `prune_channels: {ratio: 0.3}` without training, which leaves `pruned_macs` of the MACs. All on the same evaluation samples,
 in percent. `problems` says in lines what could not be done, where float accuracy isn't the source's, and where int8 loses over 0.7 points.
+A TFLite file with int8 weights and float inputs is `hybrid`: LiteRT rounds its activations as it runs, by up to a point's worth from kernel
+to kernel, so its float accuracy, which nothing rounds, may differ by 0.7 points.
 """
 
 import argparse
@@ -89,7 +91,8 @@ def losses(row: dict[str, Any]) -> list[str]:
     """What is worse than it should be."""
     source, real = row["accuracy_source"], row["accuracy_float"]
     found = []
-    if source is not None and real is not None and abs(source - real) > 1e-6:
+    allowed = LARGEST_LOSS if row.get("hybrid") else 0
+    if source is not None and real is not None and abs(source - real) > allowed + 1e-6:
         found.append(f"float: {real:.2f} where the source has {source:.2f}")
     for kind in ("tflite", "onnx"):
         reached = row[f"accuracy_int8_{kind}"]

@@ -20,6 +20,7 @@ from compress.model import Model
 from targets import formats
 from targets.base import Artifact, RunOptions
 from targets.errors import EdgepressError
+from targets.formats import tflite
 
 BATCH = 50
 
@@ -47,6 +48,7 @@ def in_edgepress(path: Path, data: Data, folder: Path) -> dict[str, Any]:
     if path.suffix != ".h5":
         with told(problems, "source"):
             found["accuracy_source"] = of_file(formats.read(path), data)
+        found["hybrid"] = path.suffix == ".tflite" and any(tensor.dtype == "int8" for tensor in tflite.load(path).tensors)
     with told(problems, "float"):
         model = compress.load(path, data)
         found["accuracy_float"] = 100 * compress.evaluate(model, data)
