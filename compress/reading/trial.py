@@ -1,4 +1,4 @@
-"""Runs a network that came from a file without computing anything, so that what is wrong with it costs neither time nor memory."""
+"""Runs a network that came from a file, first without computing anything, so that nothing wrong with it can fill the memory."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,11 +19,16 @@ FAULTS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeEr
 
 
 def try_out(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> None:
-    """Runs the module on the shapes of an example. UserError, without the file's name, for what fails and for tensors beyond `LARGEST`."""
+    """Runs the module on the shapes of an example, then on its numbers.
+
+    UserError, without the file's name, for what fails and for tensors beyond `LARGEST`.
+    """
     mode, sizes = FakeTensorMode(allow_non_fake_inputs=True), _Sizes()  # type: ignore[no-untyped-call]
     try:
         with mode, sizes, torch.no_grad():
             module(*(mode.from_tensor(tensor) for tensor in example))
+        with torch.no_grad():
+            module(*example)  # finds what torch checks with numbers alone, such as mixed types
     except FAULTS as error:
         raise UserError(f"can't be run: {first_line(error)}") from error
 

@@ -60,8 +60,8 @@ def _check_names(node: Any, label: str, made: set[str], around: frozenset[str]) 
     for name in node.output:
         if name and name in made:
             raise UserError(f"operator '{label}' makes '{name}', which is there already; the file is damaged, export or download it again")
-    if not any(node.output):
-        raise UserError(f"operator '{label}' makes nothing; the file is damaged, export or download it again")
+    if not any(node.output) or not all(isinstance(word, str) for word in (node.op_type, node.domain, *node.output)):
+        raise UserError(f"operator '{label}' makes nothing that has a name; the file is damaged, export or download it again")
 
 
 def _attribute(attribute: Any, label: str, opset: int, around: frozenset[str]) -> Any:
