@@ -25,8 +25,15 @@ class Metric:
     function: Callable[[Array, Array], Any]
 
     def __call__(self, predictions: Array, labels: Array) -> float:
-        """The metric. UserError where the function gives something else than one number, or one for each sample."""
-        found = np.asarray(self.function(predictions, labels))
+        """The metric. UserError where the function fails, or gives something else than one number, or one for each sample."""
+        try:
+            found = np.asarray(self.function(predictions, labels))
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"metric {self.name}: failed with {type(error).__name__}: {error}") from error
+        if found.dtype.kind not in "biuf":
+            raise UserError(f"metric {self.name}: gives {found.tolist()!r:.60}; one number is wanted, or one for each sample")
         if found.shape not in ((), (len(labels),)):
             raise UserError(
                 f"metric {self.name}: gives an array of shape {found.shape} for {len(labels)} samples; one number is wanted, or one each"

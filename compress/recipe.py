@@ -16,6 +16,8 @@ from targets.errors import UserError, did_you_mean
 from targets.registry import PluginFolder
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+ALTERNATIVE = re.compile(r"str|[A-Z]\w*|\w+\[.*")
+"""What a schema calls the types of a value that may have several."""
 
 
 class _Strict(BaseModel):
@@ -283,9 +285,13 @@ def _known_keys(given: dict[str, Any], known: Any, where: str) -> None:
 
 def first_problem(error: ValidationError) -> str:
     """The first thing that a schema found wrong, as `key: what is wanted, not what`."""
-    problem = error.errors()[0]
-    location = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in problem["loc"]))
+    found = error.errors()
+    same = [each for each in found if each["loc"][:1] == found[0]["loc"][:1]]
+    problem = max(same, key=lambda each: len(each["loc"]))  # of alternatives, the one that fits furthest
+    parts = [str(part) for part in problem["loc"] if len(same) == 1 or not ALTERNATIVE.fullmatch(str(part))]
+    location = re.sub(r"\.(\d+)", r"[\1]", ".".join(parts))
     if problem["type"] == "missing":
         return f"key '{location}' is missing"
     given = repr(problem["input"])
-    return f"{location}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {given if len(given) < 60 else given[:57] + '...'}"
+    wanted = f"{problem['msg'][0].lower()}{problem['msg'][1:]}".replace("tuple", "list")
+    return f"{location}: {wanted}, not {given if len(given) < 60 else given[:57] + '...'}"

@@ -179,6 +179,12 @@ def test_a_teacher_may_be_another_file_or_several(student, teacher, tmp_path):
     assert len(set(found)) == len(found)
 
 
+def test_a_teacher_that_does_not_take_the_data_is_named(student, teacher, tmp_path):
+    (tmp_path / "my_large_teacher.py").write_text("from torch import nn\ndef build():\n    return nn.Flatten().append(1)\n")
+    with pytest.raises(UserError, match=r"^teacher: my_large_teacher:build"):
+        Distill(**QUICK, teacher="my_large_teacher:build", folder=tmp_path)(student, context_for(teacher))
+
+
 def test_what_a_teachers_file_holds_counts_for_what_is_kept(tmp_path):
     (tmp_path / "file.onnx").write_bytes(b"one")
     options = Distill(teacher="file.onnx", folder=tmp_path)
@@ -206,7 +212,7 @@ def test_a_recipe_names_teachers_in_every_way(tmp_path):
     [
         (Distill, {"teacher": "orignal"}, "did you mean 'original'"),
         (Distill, {"teacher": ()}, "the list is empty"),
-        (Distill, {"teacher": ("original", "none")}, "stands among other teachers"),
+        (Distill, {"teacher": ("original", "none")}, "stands in a list"),
         (Distill, {"losses": ("atention",)}, "did you mean 'attention'"),
         (Distill, {"losses": ({"attention": -1.0},)}, "above 0"),
         (Finetune, {"losses": ("attention",)}, "set teacher"),

@@ -78,6 +78,14 @@ def test_ones_own_function_gives_one_number_or_one_for_each_sample(tmp_path):
         metric("mine_for_metrics:wrong", tmp_path)(scores, labels)
 
 
+@pytest.mark.parametrize(
+    ("function", "word"), [(lambda *_: None, "gives None"), (lambda *_: "x", "gives 'x'"), (lambda *_: 1 // 0, "ZeroDivisionError")]
+)
+def test_ones_own_function_that_fails_is_told(function, word):
+    with pytest.raises(UserError, match=f"metric own:score: .*{word}"):
+        Metric("own:score", function)(np.zeros((2, 3)), np.zeros(2, int))
+
+
 def test_the_metric_of_the_first_samples_is_computed_on_them_alone():
     found = score(np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]), np.array([1, 0, 1]), metric("f1"))
     assert found.metric == pytest.approx(2 / 3)

@@ -66,14 +66,14 @@ def test_another_networks_plan_is_refused(tmp_path):
 def test_a_file_that_is_no_plan_is_told(content, tmp_path):
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(UserError, match="plan"):
-        PruneChannels(plan="plan.json", folder=tmp_path)(MODEL, context(MODEL))
+        PruneChannels(plan="plan.json", folder=tmp_path)
     with pytest.raises(UserError, match="can't be read"):
-        PruneChannels(plan="missing.json", folder=tmp_path).fingerprint()
+        PruneChannels(plan="missing.json", folder=tmp_path)
 
 
 def test_the_fingerprint_follows_the_file(tmp_path):
-    options = PruneChannels(plan="plan.json", folder=tmp_path)
     (tmp_path / "plan.json").write_text(plans.text({"a": {"0": [1]}}))
+    options = PruneChannels(plan="plan.json", folder=tmp_path)
     first = options.fingerprint()
     (tmp_path / "plan.json").write_text(plans.text({"a": {"0": [2]}}))
     assert options.fingerprint() != first
@@ -89,6 +89,11 @@ def test_steps_remove_as_much_as_one(options):
         assert cost.macs(stepwise) <= 0.5 * cost.macs(MODEL)
 
 
+def test_macs_that_cannot_be_reached_are_told():
+    lines = [PruneChannels(macs=macs, criterion="l1", correct=False)(MODEL, context(MODEL)).history[-1].lines for macs in (0.5, 1e-6)]
+    assert [any("asks for" in line for line in each) for each in lines] == [False, True]
+
+
 def test_training_between_steps_changes_the_weights_and_nothing_else():
     shapes = []
     for epochs in (0, 1):
@@ -101,7 +106,8 @@ def test_training_between_steps_changes_the_weights_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("options", "word"), [({"steps": 0}, "steps"), ({"epochs": -1}, "epochs"), ({"plan": "a", "steps": 2}, "one step")]
+    ("options", "word"),
+    [({"steps": 0}, "steps"), ({"epochs": -1}, "epochs"), ({"plan": "a", "steps": 2}, "one step"), ({"epochs": 1}, "set steps")],
 )
 def test_impossible_options_are_refused(options, word):
     with pytest.raises(UserError, match=word):

@@ -82,6 +82,12 @@ def test_patience_ends_a_training_that_no_longer_gets_better():
     assert len(scores) == scores.index(max(scores)) + 1 + 3
 
 
+def test_patience_without_a_sample_to_wait_for_is_told():
+    model = network()
+    with pytest.raises(UserError, match=r"held_out 0\.001 of"):
+        replace(FAST, patience=1, held_out=0.001)(model, context_for(model))
+
+
 @pytest.mark.parametrize("steps", [4, 24])
 def test_everything_at_once_resumes_to_the_same_bits(tmp_path, steps):
     model = network()

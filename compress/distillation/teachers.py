@@ -37,7 +37,7 @@ Teacher = Named | tuple[Named, ...]
 def several(teacher: Teacher) -> tuple[Named, ...]:
     """The teachers that an option names."""
     named = teacher if isinstance(teacher, tuple) else (teacher,)
-    return () if named == (NONE,) else named
+    return () if teacher == NONE else named
 
 
 def check(teacher: Teacher, folder: Path) -> None:
@@ -46,14 +46,14 @@ def check(teacher: Teacher, folder: Path) -> None:
     if not named and teacher != NONE:
         raise UserError("teacher: the list is empty; say 'teacher: none' for none")
     if NONE in named:
-        raise UserError("teacher: 'none' stands among other teachers; leave it out")
+        raise UserError("teacher: 'none' stands in a list; leave it out, or say 'teacher: none'")
     for each in named:
         source = source_of(each)
         if source is None:
             continue
         if ":" not in source.source and not (folder / source.source).exists():
             nearest = did_you_mean(source.source, WORDS)
-            raise UserError(f"teacher '{source.source}' is not known; {nearest}, or name a file or package.module:factory")
+            raise UserError(f"teacher '{source.source}' is no file, no package.module:factory and no known word; {nearest}")
         if source.weights and not (folder / source.weights).is_file():
             raise UserError(f"teacher: file {folder / source.weights} does not exist")
 
@@ -81,4 +81,7 @@ def _load(teacher: Named, folder: Path, model: Model, context: Context) -> Model
     if source is None:
         return context.original if teacher == ORIGINAL else model
     with context.progress.task(f"loading the teacher {source.source}"):
-        return sources.load(source.options(folder), tuple(tensor[:1].numpy() for tensor in context.original.example))
+        try:
+            return sources.load(source.options(folder), tuple(tensor[:1].numpy() for tensor in context.original.example))
+        except UserError as error:
+            raise UserError(f"teacher: {str(error).removeprefix('model.source: ')}") from error

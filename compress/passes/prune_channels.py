@@ -71,6 +71,10 @@ class PruneChannels:
                 raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.plan is not None and self.steps > 1:
             raise UserError("plan is done in one step; leave steps out")
+        if self.epochs and self.steps == 1:
+            raise UserError("epochs are trained between steps; set steps to 2 or more, or put finetune behind")
+        if self.plan is not None:
+            self._plan()
         self._training()
 
     def fingerprint(self) -> str:
@@ -92,6 +96,8 @@ class PruneChannels:
         before, after = ({"parameters": cost.parameters(each), "macs": cost.macs(each)} for each in (model, smaller))
         lines = [*_lines(model, cuts[0].analysis, done), *cuts[0].analysis.notes]
         lines.append(f"MACs {before['macs']:,} -> {after['macs']:,}, parameters {before['parameters']:,} -> {after['parameters']:,}")
+        if self.macs is not None and self.plan is None and after["macs"] > self.macs * before["macs"]:
+            lines.append(f"{after['macs'] / before['macs']:.2%} of the MACs are left, more than macs: {self.macs:.2%} asks for")
         details = {"plan": plans.plain(done), "before": before, "after": after}
         return model.then(smaller.graph, Step("prune_channels", plain(self), tuple(lines), details))
 

@@ -52,6 +52,8 @@ def train(model: Model, context: Context, options: TrainingOptions, objective: O
     are too few samples or the loss is no longer a number.
     """
     training, held_out = parts(context.data.training, options.held_out, context.seed)
+    if options.patience is not None and not held_out.samples:
+        raise UserError(f"patience needs samples that are not trained on, and held_out {options.held_out} of {training.samples} is none")
     loop = Loop(model, context, options, objective)
     checkpoint = _checkpoint_path(model, context, options, objective, title)
     loop.resume(checkpoint)
