@@ -77,29 +77,31 @@ def solve(
     covariance = moments.covariance
     held = covariance + _diagonal(covariance, RIDGE)
     missing = moments.shared - covariance @ weights.transpose(1, 2)
-    wanted = (weights + torch.linalg.solve(held, missing).transpose(1, 2)).repeat(1, len(multiples), 1)
+    wanted = weights + torch.linalg.solve(held, missing).transpose(1, 2)
     damped = covariance + _diagonal(covariance, DAMPING)
-    tried = torch.cat([scales * multiple for multiple in multiples], 1)
-    integers = rounded(wanted, damped, tried, limits)
-    left = wanted - integers * tried
-    errors = ((left @ damped) * left).sum(2).reshape(len(scales), len(multiples), -1)
-    best = errors.argmin(1, keepdim=True)[..., None]
-    return _choose(integers, best), _choose(tried, best)
+    if len(multiples) > 1:
+        scales = _best_scales(wanted, damped, torch.stack([scales * multiple for multiple in multiples], 1), limits)
+    return rounded(wanted, damped, scales, limits), scales
 
 
-def _choose(tried: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
-    """Of values [groups, multiples * M, …] those of each channel's best multiple, [groups, 1, M, 1]."""
-    values = tried.reshape(len(tried), -1, best.shape[2], tried.shape[2])
-    return values.gather(1, best.expand(-1, -1, -1, values.shape[3]))[:, 0]
+def _best_scales(weights: torch.Tensor, covariance: torch.Tensor, tried: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
+    """Of scales [groups, multiples, M, 1] those of least error, [groups, M, 1], as rounding without the costly descent shows it."""
+    groups, multiples, channels, _ = tried.shape
+    wanted, scales = weights.repeat(1, multiples, 1), tried.flatten(1, 2)
+    left = wanted - rounded(wanted, covariance, scales, limits, sweeps=0) * scales
+    errors = ((left @ covariance) * left).sum(2).reshape(groups, multiples, channels)
+    return tried.gather(1, errors.argmin(1)[:, None, :, None])[:, 0]
 
 
-def rounded(weights: torch.Tensor, covariance: torch.Tensor, scales: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
+def rounded(
+    weights: torch.Tensor, covariance: torch.Tensor, scales: torch.Tensor, limits: tuple[int, int], sweeps: int = SWEEPS
+) -> torch.Tensor:
     """Integers (as float64) for weights [groups, M, K] given the covariance [groups, K, K] of their inputs, which is positive definite."""
     order = covariance.diagonal(dim1=1, dim2=2).argsort(1, descending=True)
     steps = (weights / scales).gather(2, order[:, None].expand_as(weights))
     covariance = covariance.gather(1, order[:, :, None].expand_as(covariance)).gather(2, order[:, None].expand_as(covariance))
     integers = _one_by_one(steps.clone(), covariance, limits)
-    _descend(integers, steps, covariance, limits)
+    _descend(integers, steps, covariance, limits, sweeps)
     return integers.gather(2, order.argsort(1)[:, None].expand_as(weights))
 
 
@@ -120,10 +122,10 @@ def _one_by_one(steps: torch.Tensor, covariance: torch.Tensor, limits: tuple[int
     return integers
 
 
-def _descend(integers: torch.Tensor, steps: torch.Tensor, covariance: torch.Tensor, limits: tuple[int, int]) -> None:
+def _descend(integers: torch.Tensor, steps: torch.Tensor, covariance: torch.Tensor, limits: tuple[int, int], sweeps: int) -> None:
     """Sets each integer to the best one given the others, in place, a few times over."""
     slopes = (steps - integers) @ covariance
-    for _ in range(SWEEPS):
+    for _ in range(sweeps):
         for place in range(steps.shape[2]):
             now = integers[:, :, place]
             best = (now + slopes[:, :, place] / covariance[:, place, place, None]).round().clamp(*limits)
