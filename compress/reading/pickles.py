@@ -20,6 +20,9 @@ DTYPES = {
 }  # fmt: skip
 """numpy's names for torch's storages."""
 
+ITEM_BYTES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
+"""Bytes of a number, where they are more than one."""
+
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """The first of the pickles in a row that torch.save wrote before it wrote archives."""
 
@@ -95,6 +98,17 @@ def in_archive(archive: zipfile.ZipFile, name: str) -> Any:
     return _Unpickler(io.BytesIO(archive.read(name))).load()
 
 
+def check_storages(archive: zipfile.ZipFile, name: str) -> None:
+    """Raises ValueError where the numbers that a pickle speaks of aren't all in the archive, which torch.jit doesn't look at."""
+    reader = _Unpickler(io.BytesIO(archive.read(name)))
+    reader.load()
+    for key, (kind, numbers) in reader.storages.items():
+        entry = f"{name.removesuffix('.pkl')}/{key}"
+        there = archive.getinfo(entry).file_size if entry in archive.namelist() else 0
+        if there < numbers * ITEM_BYTES.get(kind, 1):
+            raise ValueError(f"{entry} holds {there} bytes, too few for {numbers} numbers of {kind}")
+
+
 def _in_file(file: BinaryIO) -> Any:
     found = _Unpickler(file).load()
     if found != OLD_MAGIC:
@@ -136,6 +150,10 @@ KNOWN = {
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.storages: dict[str, tuple[str, int]] = {}
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in KNOWN:
             return KNOWN[module, name]
@@ -145,4 +163,6 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         """A storage's place in the file; its type says the numbers' dtype."""
+        if isinstance(pid, tuple) and len(pid) > 4:
+            self.storages[str(pid[2])] = (str(pid[1]), int(pid[4]))
         return pid[1] if isinstance(pid, tuple) and len(pid) > 1 else "unknown"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from compress.reading.pickles import FAULTS, Outline, in_archive
+from compress.reading.pickles import FAULTS, Outline, check_storages, in_archive
 from compress.trust import check_sizes, entries, packed
 from targets.errors import UserError
 from targets.registry import first_line
@@ -33,15 +33,21 @@ def open_script(path: Path, *, trust: bool) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             _check(archive, path, trust=trust)
+            for name in archive.namelist():
+                if re.fullmatch(r"[^/]*/(data|constants)\.pkl", name):
+                    check_storages(archive, name)
             checked = packed(archive)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
             load: Any = torch.jit.load
-            return load(checked, map_location="cpu").eval()
+            script = load(checked, map_location="cpu").eval()
     except RuntimeError as error:
         raise UserError(f"{path}: can't be read as TorchScript: {_reason(error)}") from None
     except FAULTS as error:
         raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
+    if not hasattr(script, "forward"):
+        raise UserError(f"{path}: can't be read as TorchScript: it has no 'forward'; save it again with torch.jit.save")
+    return script
 
 
 def _check(archive: zipfile.ZipFile, path: Path, *, trust: bool) -> None:
