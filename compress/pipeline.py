@@ -101,6 +101,8 @@ def apply_one(name: str, options: Any, model: Model, context: Context) -> Model:
     """One pass, after a check that it can work on the model at its stage."""
     if options.takes != model.stage:
         cure = f"put {name} before quantize" if model.stage == "quantized" else f"put quantize before {name}"
+        if model.stage == "quantized" and not model.history:
+            cure = "its file had integers already: leave 'passes' empty to export and measure it, or start from the network it was made of"
         raise UserError(f"{name} works on a {options.takes} network, but this one is {model.stage}; {cure}")
     result: Model = options(model, context)
     return result

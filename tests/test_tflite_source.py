@@ -103,13 +103,6 @@ def test_halves_become_real_numbers(original, tmp_path):
     assert model.graph.get_parameter("body.weight").dtype == torch.float32
 
 
-def test_a_quantized_file_says_what_can_be_done_with_it(original, tmp_path):
-    inputs = samples(IMAGE, 16)
-    artifact = Tflite()(Quantize()(original, context_of(original, inputs)), tmp_path)
-    with pytest.raises(UserError, match="is quantized already, so no pass can work on it; measure it with `edgepress profile`"):
-        compress.load(artifact.path, data_of(inputs))
-
-
 def test_data_of_another_shape_are_refused(original, tmp_path):
     with pytest.raises(UserError, match=r"takes samples of shape \[8, 8, 4\], the data's are \[3, 5, 5\]"):
         compress.load(Tflite()(original, tmp_path).path, data_of(samples((3, 5, 5), 2)))

@@ -43,6 +43,8 @@ def convert(model: Model, channels_last: bool) -> bytes:
     stored_weights.make_real(graph)
     own_insertion.insert(graph)
     expand(graph)
+    for constant in (*graph.parameters(), *graph.buffers()):
+        constant.data = constant.data.contiguous()  # of any other the converter reads a copy that may be gone
     for node in graph.graph.nodes:
         node.meta["nn_module_stack"] = {"": ("", layer_name(maker(node)))}
     integers = any(operator_name(node).startswith("quantize_per") for node in graph.graph.nodes)

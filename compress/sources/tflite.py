@@ -1,4 +1,4 @@
-"""A floating-point TFLite file, lifted to torch."""
+"""A TFLite file, lifted to torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ from targets.formats import tflite
 class Tflite:
     """Becomes a torch graph with images NCHW, its weights as parameters of modules called as the layers that TensorFlow made them of.
 
-    Quantized files have no weights to train; they are measured, checked and compiled as they are.
+    A quantized file keeps its integers and scales: what is exported has them again, and passes have nothing to train.
     """
 
-    kind: ClassVar[str] = "a TFLite file in floating point (.tflite)"
+    kind: ClassVar[str] = "a TFLite file (.tflite)"
 
     options: SourceOptions
 
@@ -36,7 +36,7 @@ class Tflite:
         return of_file(tflite.read(self.options.path).inputs)
 
     def __call__(self, example: Sequence[torch.Tensor]) -> Model:
-        """The network; UserError for a damaged or quantized file, an operator that isn't known, or inputs that are not the data's."""
+        """The network; UserError for a damaged file, an operator that isn't known, or inputs that are not the data's."""
         from compress.reading.tflite.lifting import lift
 
         path = self.options.path

@@ -1,1 +1,1 @@
-"""TFLite's schema and kernels (https://ai.google.dev/edge/litert): floating-point files, lifted to torch."""
+"""TFLite's schema and kernels (https://ai.google.dev/edge/litert): files lifted to torch."""

@@ -1,15 +1,19 @@
 """From a TFLite file to a model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from compress.lowering.nodes import operator_name
 from compress.model import Model, capture, first_output, refresh
 from compress.reading.folding import fold
 from compress.reading.layout import fits
+from compress.reading.tflite import pairs
 from compress.reading.tflite.loops import unrolled
 from compress.reading.tflite.network import TfliteNetwork
+from compress.reading.tflite.values import UnliftedError
 from compress.reading.tidy import cancel
 from targets.base import Artifact
 from targets.errors import UserError
@@ -18,29 +22,43 @@ from targets.registry import first_line
 
 
 def lift(path: Path, example: Sequence[torch.Tensor], source: Path, name: str) -> Model:
-    """The network of a float file, captured with one sample for each input, its batch axis free unless the file mixes it with others.
+    """The network of a file, captured with one sample for each input, its batch axis free unless the file mixes it with others.
 
-    UserError naming `source` for a damaged or quantized file, an operator that isn't known, or inputs that are not the data's.
+    A quantized file keeps its integers and scales, and the network counts as quantized. UserError naming `source` for a damaged file,
+    an operator that isn't known, or inputs that are not the data's.
     """
     artifact = tflite.read(path)
     _check(artifact, example, source)
     try:
-        network = TfliteNetwork(unrolled(tflite.load_all(path)), example)
-        network.single = not _takes_more(network, example)
+        return _lifted(TfliteNetwork(unrolled(tflite.load_all(path)), example), example, name)
+    except UnliftedError as error:
+        takers = (
+            "`edgepress profile` and `edgepress compile` need no lifting" if artifact.quantized else "`edgepress profile` takes it as it is"
+        )
+        raise UserError(f"{source}: {error}; {takers} no lifting") from None
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         raise UserError(f"{source}: can't be lifted to torch: {first_line(error)}; `edgepress profile` takes it as it is") from error
+
+
+def _lifted(network: TfliteNetwork, example: Sequence[torch.Tensor], name: str) -> Model:
+    network.single = not _takes_more(network, example)
     model = capture(network, tuple(example), name)
-    fold(model.graph)
+    fold(model.graph, keep=lambda node: operator_name(node).startswith("dequantize_per"))
     refresh(model.graph, model.example)
     cancel(model.graph)
     refresh(model.graph, model.example)
-    return model
+    if not network.grids:
+        return model
+    pairs.complete(model.graph)
+    refresh(model.graph, model.example)
+    return replace(model, stage="quantized")
 
 
 def _takes_more(network: TfliteNetwork, example: Sequence[torch.Tensor]) -> bool:
     """Whether two different samples together give what each gives alone: a file for one sample may mix samples up."""
+    network.rounds = False  # a sum in another order may round to another integer
     others = [(0.5 * tensor.flatten().roll(1)).reshape(tensor.shape) for tensor in example]
     with torch.no_grad():
         alone = torch.cat([first_output(network(*sample)) for sample in (example, others)])
@@ -48,15 +66,12 @@ def _takes_more(network: TfliteNetwork, example: Sequence[torch.Tensor]) -> bool
             both = first_output(network(*(torch.cat(pair) for pair in zip(example, others, strict=True))))
         except (UserError, RuntimeError, ValueError, IndexError):
             return False
+        finally:
+            network.rounds = True
     return both.shape == alone.shape and torch.allclose(both, alone, rtol=1e-3, atol=1e-3 * float(alone.abs().max()))
 
 
 def _check(artifact: Artifact, example: Sequence[torch.Tensor], source: Path) -> None:
-    if artifact.quantized:
-        raise UserError(
-            f"{source}: is quantized already, so no pass can work on it; measure it with `edgepress profile`, turn it into C with "
-            "`edgepress compile`, or start from the network it was made of"
-        )
     if len(artifact.inputs) != len(example):
         raise UserError(f"{source}: takes {len(artifact.inputs)} inputs, the data gives {len(example)}")
     for tensor, given in zip(artifact.inputs, example, strict=True):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from compress.reading.tflite.values import UnliftedError
 from targets.errors import UserError
 from targets.formats.tflite import Graph, Operator, Tensor
 from targets.formats.tflite_options import WhileOptions
@@ -66,7 +67,7 @@ def _called(graphs: Sequence[Graph], operator: Operator, graph: Graph) -> tuple[
         raise UserError(f"operator '{name}': WHILE names graphs that aren't in the file; export or download it again")
     condition, body = graphs[options.condition], graphs[options.body]
     if any(inner.name == "WHILE" for inner in body.operators):
-        raise UserError(f"operator '{name}': a loop in a loop can't be lifted to torch; `edgepress profile` takes the file as it is")
+        raise UnliftedError(f"operator '{name}': a loop in a loop can't be lifted to torch")
     if {len(condition.inputs), len(body.inputs), len(body.outputs), len(operator.outputs)} != {len(operator.inputs)}:
         raise UserError(f"operator '{name}': WHILE carries other values than its graphs take; export or download it again")
     return condition, body
@@ -78,10 +79,7 @@ def _turns(graph: Graph, operator: Operator, condition: Graph, body: Graph) -> i
     known = [bound for bound in bounds if bound is not None]
     if not known or len(known) < len(bounds) or any(test.name not in ("LESS", "LOGICAL_AND") for test in condition.operators):
         name = graph.tensors[operator.outputs[0]].name
-        raise UserError(
-            f"operator '{name}': how often this loop goes round isn't in the file, so it can't be lifted to torch; "
-            "`edgepress profile` takes the file as it is"
-        )
+        raise UnliftedError(f"operator '{name}': how often this loop goes round isn't in the file, so it can't be lifted to torch")
     return min(known)
 
 

@@ -20,6 +20,10 @@ Whole = NDArray[np.int64]
 Shape = tuple[int, ...]
 
 
+class UnliftedError(UserError):
+    """What a sound file may hold and a torch network can't here; targets may take the file all the same."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One operator of the file: its name, the schema's name for it, its options, shape and dtype in the file of its first output.
@@ -37,9 +41,9 @@ class Call:
     images: tuple[bool, ...] = ()
     image: bool = False
 
-    def refuse(self, reason: str) -> UserError:
+    def refuse(self, reason: str) -> UnliftedError:
         """The error for a call that isn't known."""
-        return UserError(f"operator '{self.name}' ({self.operator}): {reason}")
+        return UnliftedError(f"operator '{self.name}' ({self.operator}): {reason}")
 
     def whole(self, value: Any) -> list[int]:
         """Numbers that must stand in the file."""

@@ -46,6 +46,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "SELECT": arithmetic.select,
     "SELECT_V2": arithmetic.select,
     "CAST": arithmetic.cast,
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE"), alone(lambda values: values)),  # the network does that between operators
     "MEAN": reduce(lambda values, axes, keep: values.mean(axes, keep)),
     "SUM": reduce(lambda values, axes, keep: values.sum(axes, keep)),
     "REDUCE_MAX": reduce(lambda values, axes, keep: values.amax(axes, keep)),
