@@ -150,12 +150,32 @@ def inference_graph(exported: ExportedProgram) -> fx.GraphModule:
     graph = exported.module(check_guards=False)
     if not isinstance(graph, fx.GraphModule):
         raise UserError("the exported program holds no graph; export it with torch.export.export")
+    _inline_blocks_without_gradients(graph)
     set_training(graph.graph, training=False)
     for node in graph.graph.nodes:
         if node.name.startswith("_assert_tensor_metadata"):  # says what torch.export saw, and computes nothing
             graph.graph.erase_node(node)
     graph.recompile()
     return graph
+
+
+def _inline_blocks_without_gradients(graph: fx.GraphModule) -> None:
+    """What a network computes under `torch.no_grad()` is a graph of its own in the program; here it becomes part of the whole, detached."""
+    for node in [each for each in graph.graph.nodes if each.target is torch.ops.higher_order.wrap_with_set_grad_enabled]:
+        enabled, block, *operands = node.args
+        inner: Any = graph.get_submodule(block.target)
+        _inline_blocks_without_gradients(inner)
+        inputs = (each for each in inner.graph.nodes if each.op == "placeholder")
+        with graph.graph.inserting_before(node):
+            results: Any = graph.graph.graph_copy(inner.graph, dict(zip(inputs, operands, strict=True)))
+        for user in list(node.users):
+            user.target, user.args = torch.ops.aten.detach.default, (results[user.args[1]],)
+            if enabled:
+                user.replace_all_uses_with(user.args[0])
+                graph.graph.erase_node(user)
+        for each in (node, block):
+            graph.graph.erase_node(each)
+        graph.delete_submodule(block.target)
 
 
 def refresh(graph: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:

@@ -218,6 +218,32 @@ def test_truncated_archives_end_in_one_line(exported):
             read(path.with_name("torn.pt2"))
 
 
+class Frozen(Small):
+    """Its features are computed without gradients."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            seen = self.features(x)
+            with torch.enable_grad():
+                seen = seen * self.features[1].weight.reshape(1, -1, 1, 1)
+        return self.classify(seen.mean((2, 3)))
+
+
+def test_blocks_without_gradients_are_part_of_the_graph_and_still_learn_nothing():
+    network = Frozen().eval()
+    model = capture(network, (torch.from_numpy(EXAMPLE[0]),))
+    assert {node.op for node in model.graph.graph.nodes if "submod" in str(node.target)} == set()
+    x = torch.randn(3, 1, 8, 8)
+    torch.testing.assert_close(model(x), network(x), rtol=0, atol=0)
+    graph = model.copy_graph()
+    for each in (network(x), graph(x)[0]):
+        each.sum().backward()
+    own = dict(network.named_parameters())
+    learning = {name for name, weight in graph.named_parameters() if weight.grad is not None}
+    assert learning == {name for name in own if own[name].grad is not None}
+    assert "features.0.weight" not in learning
+
+
 def test_a_stored_model_comes_back_the_same(tmp_path):
     torch.manual_seed(1)
     model = capture(Small(), (torch.from_numpy(EXAMPLE[0]),), "small")
