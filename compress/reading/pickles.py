@@ -11,6 +11,7 @@ from pathlib import Path
 from struct import error as StructError
 from typing import Any, BinaryIO, ClassVar
 
+from compress.trust import check_sizes
 from targets.errors import UserError
 from targets.registry import first_line
 
@@ -79,6 +80,7 @@ class Named:
 
 def outline(path: Path) -> Any:
     """What torch.save or pickle has put into a file, tensors as `Outline` and objects as `Named`. UserError where it can't be read."""
+    check_sizes(path)
     try:
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
