@@ -16,7 +16,7 @@ from compress.sources.saved_model import SavedModel
 from targets.errors import UserError
 
 QUICK = ("mobile", "python")
-SLOW = ("attention", "recurrent", "convolutions", "plain", "two", "file")
+SLOW = ("attention", "recurrent", "convolutions", "plain", "two", "file", "printed")
 
 
 def written(folder, names):
@@ -106,6 +106,7 @@ def test_more_networks_answer_as_tensorflow_does(name, slow):
     [
         ("two", "has the signatures double, half; save it with the one to use as 'serving_default'"),
         ("file", r"\(WriteFile\) reaches beyond"),
+        ("printed", r"\(PrintV2\) reaches beyond"),
     ],
 )
 def test_what_cannot_be_used_says_so(name, said, slow):

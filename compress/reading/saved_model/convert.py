@@ -24,6 +24,8 @@ OUTSIDE = (
     "Reader",
     "Dataset",
     "Summary",
+    "Print",
+    "Debug",
     "Send",
     "Recv",
     "TPU",
