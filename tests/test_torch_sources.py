@@ -151,6 +151,36 @@ class Saving(nn.Module):
         return x
 
 
+class Lists(nn.Module):
+    """Changes lists and dictionaries in place, as scripted networks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.classify = nn.Linear(64, 3)
+
+    def forward(self, x):
+        order = [2, 0, 1]
+        order.sort()
+        order[0] = 1 - order[1]
+        parts = [x, 2 * x]
+        parts += [3 * x]
+        parts.insert(0, 4 * x)
+        parts.extend([5 * x])
+        parts.reverse()
+        named = {"last": parts.pop(), "third": parts[order[2]]}
+        named["first"] = parts[order[0]]
+        for value in named.values():
+            x = x - value
+        return self.classify(x.flatten(1))
+
+
+def test_lists_and_dictionaries_of_torchscript_are_changed_in_place(tmp_path):
+    network = Lists().eval()
+    path = saved(script(network), tmp_path / "lists.pt")
+    with torch.no_grad():
+        torch.testing.assert_close(read(path)(torch.from_numpy(IMAGES)), network(torch.from_numpy(IMAGES)))
+
+
 def test_torchscript_that_goes_by_numbers_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"network\.pt: it goes by the numbers in a tensor, .*; trace it"):
         read(saved(script(ByNumbers()), tmp_path / "network.pt"))

@@ -91,7 +91,7 @@ class ScriptNetwork(nn.Module):
         if kind in BUILDING:
             return BUILDING[kind](node, given)
         made = _call(node, given)
-        return [made] if node.outputsSize() == 1 else list(made or ())
+        return list(made) if node.outputsSize() > 1 else [made][: node.outputsSize()]
 
     def _loop(self, node: Any, given: list[Any], values: Values) -> list[Any]:
         (body,) = node.blocks()
@@ -153,7 +153,7 @@ def _call(node: Any, given: list[Any]) -> Any:
     """Runs one operator: Python's own on values and lists, torch's on tensors."""
     kind = node.kind()
     tensors = any(isinstance(value, torch.Tensor) for value in _flat(given))
-    if kind in ON_ANYTHING or (kind in ON_VALUES and (not tensors or isinstance(given[0], list))):
+    if kind in ON_ANYTHING or (kind in ON_VALUES and (not tensors or isinstance(given[0], list | dict))):
         return {**ON_VALUES, **ON_ANYTHING}[kind](*given)
     if kind in ON_TENSORS and isinstance(given[0], torch.Tensor):
         return ON_TENSORS[kind](*given)

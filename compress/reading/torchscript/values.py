@@ -37,6 +37,11 @@ def _append(values: list[Any], value: Any) -> list[Any]:
     return values
 
 
+def _set_item(values: Any, place: Any, value: Any) -> Any:
+    values[place] = value
+    return values
+
+
 def _nothing(*given: Any) -> None:
     """A message to the user of the network, which nobody reads here."""
 
@@ -58,6 +63,16 @@ ON_VALUES: dict[str, Callable[..., Any]] = {
     "aten::__contains__": operator.contains,
     "aten::__getitem__": operator.getitem,
     "aten::append": _append,
+    "aten::_set_item": _set_item,
+    "aten::extend": operator.iadd,
+    "aten::add_": operator.iadd,
+    "aten::insert": list.insert,
+    "aten::reverse": list.reverse,
+    "aten::sort": lambda values, reverse=False: values.sort(reverse=reverse),
+    "aten::pop": lambda values, *place: values.pop(*place),
+    "aten::items": lambda values: list(values.items()),
+    "aten::keys": list,
+    "aten::values": lambda values: list(values.values()),
     "aten::slice": _slice,
     "aten::list": list,
     "aten::len": len,
