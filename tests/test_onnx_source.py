@@ -16,6 +16,8 @@ from compress.exporters.onnx import Onnx
 from compress.exporters.tflite import Tflite
 from compress.parity import compare
 from compress.passes.quantize import Quantize
+from compress.reading.layout import arrange
+from compress.sources.base import SourceOptions
 from targets.errors import UserError
 from targets.formats import tflite as tflite_format
 
@@ -136,6 +138,22 @@ def check(path, shape, count=3):
     expected = runtime(path, inputs)
     np.testing.assert_allclose(model(torch.from_numpy(inputs)).numpy(), expected, rtol=1e-5, atol=1e-5)
     return model
+
+
+def test_images_whose_sizes_are_alike_are_turned_and_not_reshaped():
+    images = torch.arange(16.0).reshape(1, 4, 1, 4)
+    torch.testing.assert_close(arrange(images, (1, 1, 4, 4)), images.permute(0, 2, 3, 1))
+
+
+def test_weights_beside_the_file_count_in_its_fingerprint(tmp_path):
+    weights = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")
+    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size]) for name, size in (("x", 4), ("y", 3)))
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "graph", [given], [made], [weights])
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    source = SourceOptions("m.onnx", folder=tmp_path)
+    before = source.fingerprint()
+    (tmp_path / "m.data").write_bytes(np.zeros((4, 3), np.float32).tobytes())
+    assert source.fingerprint() != before
 
 
 @pytest.mark.parametrize("name", ALONE)

@@ -31,8 +31,8 @@ def arrange(values: torch.Tensor, wanted: Shape) -> torch.Tensor:
     """Samples as data have them to a file's shape, which they fit."""
     if tuple(values.shape[1:]) == wanted[1:]:
         return values
-    if _sizes(tuple(values.shape)) != _sizes(wanted):
-        return values.permute(CHANNELS_LAST)
+    if values.dim() == 4 and values.shape[1] > 1 and (last := values.permute(CHANNELS_LAST)).shape[1:] == wanted[1:]:
+        return last
     return values.reshape(values.shape[0], *wanted[1:])
 
 

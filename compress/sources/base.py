@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from targets.formats import onnx
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,14 +38,15 @@ class SourceOptions:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file the network is made from, own code included where it can be found; of a folder, all that is in it."""
+        """Every file the network is made from, own code and ONNX's external data included; of a folder, all that is in it."""
         named = [self.source, *self.custom.values()]
         modules = [name.partition(":")[0].replace(".", "/") + ".py" if ":" in name else name for name in named]
         places = [folder / module for module in modules for folder in (self.folder, Path.cwd())]
         if self.weights:
             places.append(self.folder / self.weights)
         found = [file for place in dict.fromkeys(places) for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
-        return tuple(file for file in found if file.is_file())
+        files = [file for file in found if file.is_file()]
+        return (*files, *(beside for file in files if onnx.is_onnx(file) for beside in onnx.external_files(file)))
 
     def fingerprint(self) -> str:
         """A hash of the files the network is made from."""

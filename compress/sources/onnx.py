@@ -15,6 +15,7 @@ from compress.reading.tidy import cancel, join_biases
 from compress.reading.unreadable import only_named
 from compress.sources.base import Input, SourceOptions
 from targets import formats
+from targets.formats import onnx
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,7 @@ class Onnx:
     def reads(options: SourceOptions) -> bool:
         """Whether the source is an ONNX file, by its first field: a model's version of the format, or by its name."""
         path = options.path
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            start = file.read(2)
-        return only_named(path, ".onnx") or (len(start) == 2 and start[0] == 0x08 and 3 <= start[1] <= 20)
+        return path.is_file() and (onnx.is_onnx(path) or only_named(path, ".onnx"))
 
     def inputs(self) -> tuple[Input, ...]:
         """The graph's inputs that are no initializers."""

@@ -36,6 +36,18 @@ def read(path: Path) -> Artifact:
         raise UserError(f"{path}: {error}") from None
 
 
+def is_onnx(path: Path) -> bool:
+    """Whether a file starts as ONNX files do: with its first field, a version of the format."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return len(start) == 2 and start[0] == 0x08 and 3 <= start[1] <= 20
+
+
+def external_files(path: Path) -> list[Path]:
+    """The files beside an ONNX file that hold its weights. UserError as for `read`."""
+    return _external_files(path, _parsed(path))
+
+
 def load(path: Path) -> Any:
     """The file's `ModelProto` with its external data in it. UserError as for `read`, and where its external data can't be read."""
     import onnx
