@@ -25,7 +25,7 @@ from targets.registry import first_line
 SAMPLES = 8
 MOST_REASONS = 3
 QUICK = {"epochs": 1}
-"""What makes a pass short, for those that have the option; everything else is tried as it is by default."""
+"""What makes a pass short, for those that train by default; everything else is tried as it is by default."""
 
 QUANTIZER = "quantize"
 """The pass whose result others, and integer exports, start from."""
@@ -56,8 +56,9 @@ def passes(model: Model, data: Data, metric: str, progress: Progress) -> tuple[t
 
 
 def _apply(name: str, cls: Any, model: Model, given: Any) -> tuple[Ability, Model | None]:
-    options = build(cls, {key: value for key, value in QUICK.items() if key in {each.name for each in fields(cls)}}, name)
+    quick = {each.name: QUICK[each.name] for each in fields(cls) if each.name in QUICK and each.default}
     try:
+        options = build(cls, quick, name)
         made = pipeline.apply_one(name, options, model, given)
     except Exception as error:  # noqa: BLE001  whatever stops a pass is what is asked for here
         return Ability(name, False, cls.takes, _reason(error)), None
