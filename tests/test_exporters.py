@@ -13,6 +13,7 @@ from compress.exporters.c import C
 from compress.exporters.onnx import Onnx
 from compress.exporters.tflite import Tflite
 from compress.lowering import litert, litert_direct
+from compress.model import capture
 from compress.parity import compare
 from compress.passes.quantize import Quantize
 from compress.quantization.overrides import Override
@@ -197,3 +198,25 @@ def test_exporting_writes_nothing_to_the_terminal(models, tmp_path, capfd):
     for exporter in (Tflite(), Onnx()):
         exporter(model, tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+class MaskedHeads(nn.Module):
+    """Three heads whose result is laid out in another order by torch's kernel than by the exporter's own decomposition."""
+
+    def __init__(self):
+        super().__init__()
+        self.all, self.out, self.bias = nn.Linear(8, 72), nn.Linear(24, 4), nn.Parameter(torch.zeros(1, 3, 12, 12))
+
+    def forward(self, x):
+        query, key, value = self.all(x).view(x.shape[0], 12, 3, 3, 8).permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, self.bias.expand(x.shape[0], -1, -1, -1))
+        return self.out(mixed.transpose(1, 2).contiguous().view(x.shape[0], 12, -1))
+
+
+def test_attention_with_a_mask_is_an_onnx_file_of_any_batch(tmp_path):
+    import onnxruntime
+
+    model = capture(MaskedHeads().eval(), (torch.randn(2, 12, 8),))
+    session = onnxruntime.InferenceSession(Onnx()(model, tmp_path).path)
+    x = torch.randn(5, 12, 8)
+    np.testing.assert_allclose(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0], model(x).numpy(), atol=1e-5)

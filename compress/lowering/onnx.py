@@ -10,7 +10,7 @@ from torch.export import Dim
 
 from compress.lowering import batchnorm, onnx_integers, onnx_weights
 from compress.lowering.constants import four_bit_weights
-from compress.lowering.nodes import constant, output_nodes
+from compress.lowering.nodes import constant, operator_name, output_nodes
 from compress.lowering.quiet import quiet
 from compress.lowering.refusals import CONVERTER_ERRORS, refused
 from compress.lowering.simplify import simplify
@@ -33,6 +33,7 @@ def convert(model: Model, opset: int) -> bytes:
     simplify(graph)
     batchnorm.fold(graph)
     casts = onnx_weights.lower(graph) or _has_halves(graph)
+    _order_attention(graph)
     graph.train(False)
     outputs = ["output", *(f"output_{number}" for number in range(1, len(output_nodes(graph))))]
     batch = tuple({0: Dim("batch")} for _ in model.example) if model.free_batch else None
@@ -55,6 +56,17 @@ def convert(model: Model, opset: int) -> bytes:
 
 def _one_operator(single: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
     torch.onnx.export(single, inputs, dynamo=True, verbose=False)
+
+
+def _order_attention(graph: fx.GraphModule) -> None:
+    """Lays attention's results out by their axes: torch's kernel and the exporter's own shapes differ in it, and views feel that."""
+    for node in list(graph.graph.nodes):
+        if operator_name(node) == "scaled_dot_product_attention":
+            with graph.graph.inserting_after(node):
+                ordered = graph.graph.call_function(torch.ops.aten.clone.default, (node,), {"memory_format": torch.contiguous_format})
+            ordered.meta = dict(node.meta)
+            node.replace_all_uses_with(ordered, delete_user_cb=lambda user, ordered=ordered: user is not ordered)
+    graph.recompile()
 
 
 def _has_halves(graph: fx.GraphModule) -> bool:
