@@ -207,6 +207,8 @@ HAND_WRITTEN = {
     "gated_text": 0.3,
     "vision_transformer": 0.35,
 }
+MANY_STEPS = ("deep_lstm", "gru", "sound_gru")
+"""Networks whose recurrent layers take seconds."""
 
 
 def pruned_as_in_the_benchmark(name, ratio):
@@ -216,7 +218,7 @@ def pruned_as_in_the_benchmark(name, ratio):
     return pruning_tools.share_left(task.captured(), pruned.model)
 
 
-@pytest.mark.parametrize("name", HAND_WRITTEN)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in MANY_STEPS else ()) for name in HAND_WRITTEN])
 def test_hand_written(name):
     assert pruned_as_in_the_benchmark(name, 0.6) <= HAND_WRITTEN[name]
 

@@ -42,7 +42,7 @@ def accuracy(model, split):
 
 
 @pytest.mark.parametrize("ratio", [0.3, 0.5])
-@pytest.mark.parametrize("name", sorted(SHAPES))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == "vww" else ()) for name in sorted(SHAPES)])
 def test_the_pruned_network_is_the_masked_one(name, ratio, monkeypatch):
     model, context = load(name, monkeypatch)
     pruned = PruneChannels(ratio=ratio, criterion="l1", correct=False)(model, context)
