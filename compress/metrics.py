@@ -1,5 +1,6 @@
 """How good predictions are: one number over all of them, the higher the better."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,10 @@ class Metric:
             raise UserError(
                 f"metric {self.name}: gives an array of shape {found.shape} for {len(labels)} samples; one number is wanted, or one each"
             )
-        return float(found.mean())
+        value = float(found.mean())
+        if not math.isfinite(value):
+            raise UserError(f"metric {self.name}: gives {value} for {len(labels)} samples; a finite number is wanted")
+        return value
 
 
 def accuracy(predictions: Array, labels: Array) -> Array:

@@ -18,6 +18,7 @@ from compress.metrics import metric
 from compress.model import Model
 from compress.progress import Progress
 from compress.recipe import Recipe, TargetPart, plain
+from compress.sources.base import SourceOptions
 from compress.version import code_digest, versions
 from targets import boards
 from targets.base import Artifact, Measurement, RunOptions, Target
@@ -77,8 +78,9 @@ def start(recipe: Recipe, progress: Progress) -> Context:
 
 def apply(recipe: Recipe, model: Model, context: Context) -> tuple[Model, tuple[str, ...]]:
     """The model after the recipe's passes, and the names of those whose results came from an earlier run."""
+    measured_by = SourceOptions(recipe.metric, folder=recipe.folder).fingerprint()  # with the code of a function of the user's own
     key = hashlib.sha256(
-        f"{recipe.model.fingerprint()}{context.data.fingerprint}{recipe.seed}{recipe.metric}{versions()}{code_digest()}".encode()
+        f"{recipe.model.fingerprint()}{context.data.fingerprint}{recipe.seed}{measured_by}{versions()}{code_digest()}".encode()
     )
     cached: list[str] = []
     for name, options in recipe.passes:

@@ -99,3 +99,8 @@ def test_a_network_is_measured_by_the_metric_named(name):
     labels = data.evaluation.load(np.arange(50))[1]
     assert perfect(np.eye(10)[labels], labels) == 1
     assert perfect(np.eye(10)[labels] * -1, labels) < 0.5
+
+
+def test_a_metric_that_gives_no_finite_number_is_named():
+    with pytest.raises(UserError, match="metric mine: gives nan for 2 samples"):
+        Metric("mine", lambda predictions, labels: np.array([1.0, np.nan]))(np.zeros((2, 3)), np.zeros(2))  # noqa: ARG005

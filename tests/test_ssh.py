@@ -12,6 +12,7 @@ from ssh_server import SshServer
 from targets import boards, formats, ssh
 from targets.base import RunOptions
 from targets.errors import ExportError, TargetUnreachableError, UserError
+from targets.raspberry_pi import device
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_a_model_is_pushed_once_and_again_when_it_was_spoiled(server, tmp_path):
 def test_a_run_that_was_cut_off_anywhere_is_one_line_and_the_next_goes_on(server, tmp_path):
     artifact = formats.read(dense_tflite(tmp_path / "m.tflite"))
     samples, target = float_samples(70), boards.target("raspberry-pi-4")
-    for server.cut_at in ("mkdir", "$P ", "sha256sum -- .cache/edgepress/models", "runner.py .", "ls "):
+    for server.cut_at in ("mkdir", "echo", "sha256sum -- .cache/edgepress/models", "runner.py .", "ls .cache"):
         with pytest.raises(TargetUnreachableError) as broken:
             target.run(artifact, in_batches(samples, 32), options(server))
         assert "\n" not in str(broken.value)
@@ -89,7 +90,7 @@ def test_a_run_that_was_cut_off_anywhere_is_one_line_and_the_next_goes_on(server
 
 def test_outputs_that_are_there_already_are_kept(server, tmp_path):
     artifact = formats.read(dense_tflite(tmp_path / "m.tflite"))
-    server.cut_at = "ls "
+    server.cut_at = "ls .cache"
     with pytest.raises(TargetUnreachableError):
         boards.target("raspberry-pi-4").run(artifact, in_batches(float_samples(70), 32), options(server))
     (job,) = left(server)
@@ -172,9 +173,23 @@ def test_addresses_that_are_some():
 
 
 def test_the_state_of_a_board_is_plain_data(server):
-    from targets.raspberry_pi import device
-
     with ssh.connect(server.address) as connection:
         state = device.state(connection, sys.executable)
     assert state.facts["runtimes"]["tflite"].startswith("ai-edge-litert")
     assert json.loads(json.dumps(state.facts)) == state.facts
+
+
+def test_an_interpreter_may_have_a_blank_in_its_path(server, tmp_path):
+    artifact = formats.read(dense_tflite(tmp_path / "m.tflite"))
+    blank = tmp_path / "my python"
+    blank.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    blank.chmod(0o755)
+    found = boards.target("raspberry-pi-4").run(artifact, in_batches(float_samples(2), 2), options(server, python=str(blank)))
+    np.testing.assert_allclose(found.outputs[0], float_answer(float_samples(2)), rtol=1e-5, atol=1e-5)
+
+
+def test_throttling_that_began_and_ended_during_a_run_is_told():
+    silent = {"governor": None, "mhz": None, "celsius": None, "model": "Pi"}
+    before, after = (device.State("python3", {**silent, "throttled": flags}) for flags in (0x10000, 0x50000))
+    said = [note for note in device._notes(boards.load("raspberry-pi-4"), before, after) if "device says" in note]
+    assert said == ["the device says: it was throttled during the run, so times are longer than they need be"]

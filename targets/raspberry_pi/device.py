@@ -21,8 +21,12 @@ PYTHON = f"{FOLDER}/venv/bin/python"
 FACTS = f"{FOLDER}/facts.py"
 PACKAGES = {"tflite": "ai-edge-litert", "onnx": "onnxruntime"}
 FLAGS = {0: "under-voltage", 1: "its clock was capped", 2: "it was throttled", 3: "it was near its temperature limit"}
-STOP_OLD = "[ -f pid ] && grep -q runner.py /proc/$(cat pid)/cmdline 2>/dev/null && kill $(cat pid); echo $$ > pid"
-"""A runner that a lost connection left behind would disturb the times of the next one."""
+SINCE_START = 16
+"""How much higher the bits are that say the same of any time since the device was started."""
+STOP_OLD = "[ -f ../../pid ] && grep -q runner.py /proc/$(cat ../../pid)/cmdline 2>/dev/null && kill $(cat ../../pid); echo $$ > ../../pid"
+"""A runner that a lost connection left behind, of whatever job, would disturb the times of the next one."""
+FORGET_OLD = f"find {FOLDER}/jobs -mindepth 1 -maxdepth 1 -type d -mtime +7 -exec rm -rf {{}} +"
+"""Jobs that nobody came back to for a week."""
 
 RAM_NOTE = "RAM: the most that the process had in memory from loading the file to the last timed inference, less what it had before loading"
 
@@ -92,7 +96,7 @@ class Visit:
         if "result.json" not in written:
             raise ExportError(f"{self.artifact.path}: the runtime on {self.device.address} ended: {answer.last_words}")
         self.device.pull({f"{remote}/{name}": self.folder / name for name in written})
-        self.device.run(f"rm -rf {remote}")
+        self.device.run(f"rm -rf {remote}; {FORGET_OLD}")
         result: dict[str, Any] = json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
         if "error" in result:
             raise ExportError(f"{self.artifact.path}: on {self.device.address}: {result['error']}")
@@ -118,7 +122,7 @@ def state(device: ssh.Device, python: str | None = None) -> State:
     """What the device is and how it is now, by the named Python, or the one that was set up there, or `python3`."""
     device.push({FACTS: Path(__file__).with_name("facts.py")})
     named = shlex.quote(python) if python else f"$([ -x {PYTHON} ] && echo {PYTHON} || echo python3)"
-    answer = device.run(f"P={named}; echo $P; $P {FACTS}")
+    answer = device.run(f'P={named}; echo "$P"; "$P" {FACTS}')
     first, _, rest = answer.said.partition("\n")
     if answer.code:
         cure = "it needs Python 3.7 or later: settings: {python: PATH}"
@@ -138,8 +142,9 @@ def _notes(board: Board, before: State, after: State) -> Iterator[str]:
     governor = before.facts["governor"]
     if governor not in (None, "performance"):
         yield f"the CPU governor is '{governor}': times vary with the clock; set it to 'performance' for steady ones"
+    was, now = before.facts["throttled"] or 0, after.facts["throttled"] or 0
     for bit, meaning in FLAGS.items():
-        if (after.facts["throttled"] or 0) >> bit & 1:
+        if (now >> bit | (now & ~was) >> (bit + SINCE_START)) & 1:
             yield f"the device says: {meaning} during the run, so times are longer than they need be"
     if before.facts["mhz"] and after.facts["mhz"]:
         yield f"clock before and after: {before.facts['mhz']:g} and {after.facts['mhz']:g} MHz{_heat(before.facts, after.facts)}"
