@@ -378,6 +378,30 @@ def test_code_in_a_folder_runs_only_where_it_is_trusted(vit, tmp_path):
     assert not marker.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"attn_implementation": "user/kernel"}, "'attn_implementation' asks for the code 'user/kernel'"),
+        ({"_attn_implementation": {"": "eager", "part": "user/kernel"}}, "'_attn_implementation' asks for the code 'user/kernel'"),
+        ({"parts": [{"experts_implementation": "user/kernel"}]}, "'experts_implementation' asks for the code 'user/kernel'"),
+        ({"quantization_config": {"quant_method": "awq"}}, "'quantization_config' asks for another package's code"),
+    ],
+)
+def test_a_configuration_that_asks_for_code_from_elsewhere_is_refused(changes, said, vit, tmp_path):
+    _, folder = vit
+    with pytest.raises(UserError, match=f"{said}.*'trust: true'"):
+        read(copied(folder, tmp_path / "asks", **changes), PHOTOGRAPHS)
+
+
+def test_an_adapter_is_refused(vit, tmp_path):
+    _, folder = vit
+    adapted = copied(folder, tmp_path / "adapted", attn_implementation="sdpa", quantization_config=None)
+    assert read(adapted, PHOTOGRAPHS).labels == ("cat", "dog", "none")
+    (adapted / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"has an adapter \(adapter_config\.json\), which another package loads.*'trust: true'"):
+        read(adapted, PHOTOGRAPHS)
+
+
 def test_weights_in_a_plain_pickle_of_tensors_are_read(vit, tmp_path):
     network, folder = vit
     old = copied(folder, tmp_path / "old")

@@ -18,6 +18,9 @@ MEASURED = ("pixel_values", "input_values")
 
 LARGEST_CONFIGURATION = 16 * 2**20
 
+BUILT_IN = ("eager", "sdpa")
+"""Ways to compute attention and experts that transformers has itself; it would load the code of any other from somewhere else."""
+
 
 def is_folder(path: Path) -> bool:
     """Whether a folder's `config.json` names architectures, as transformers' does."""
@@ -85,6 +88,8 @@ def network(path: Path, *, trust: bool) -> tuple[nn.Module, tuple[str, ...] | No
     except ImportError:
         raise UserError(f"{path}: a folder of transformers needs that package; pip install 'edgepress[transformers]'") from None
     found = configuration(path)
+    if not trust:
+        _check_plans(path, found)
     builder, options = _builder(path, found, transformers, trust=trust)
     options["use_safetensors"] = _has_safetensors(path)
     transformers.logging.set_verbosity_error()
@@ -97,6 +102,24 @@ def network(path: Path, *, trust: bool) -> tuple[nn.Module, tuple[str, ...] | No
     _check(path, built, told)
     names = tuple(str(name) for _, name in sorted(built.config.id2label.items()))
     return Logits(built.eval(), built.main_input_name), None if names == tuple(f"LABEL_{i}" for i in range(len(names))) else names
+
+
+def _check_plans(path: Path, found: dict[str, Any]) -> None:
+    """UserError where the folder would make transformers load code that neither it nor the architecture has."""
+    cure = "say 'trust: true' under 'model' if you know who made it (it may then run any code)"
+    if (path / "adapter_config.json").is_file():
+        raise UserError(f"{path}: has an adapter (adapter_config.json), which another package loads; merge it into the network, or {cure}")
+    waiting: list[tuple[str, Any]] = [("", found)]
+    while waiting:
+        key, value = waiting.pop()
+        if key == "quantization_config" and value is not None:
+            raise UserError(f"{path}: 'quantization_config' asks for another package's code; save the network in floating point, or {cure}")
+        if "_implementation" in key and isinstance(value, str) and value not in BUILT_IN:
+            raise UserError(f"{path}: '{key}' asks for the code '{value}'; write 'eager' there, or {cure}")
+        if isinstance(value, dict):
+            waiting += [(key if "_implementation" in key else name, inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            waiting += [(key, inner) for inner in value]
 
 
 def _builder(path: Path, found: dict[str, Any], transformers: Any, *, trust: bool) -> tuple[Any, dict[str, Any]]:
