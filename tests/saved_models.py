@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from tensorflow.core.protobuf import saved_model_pb2
 
 
 def block(x, filters, stride, name):
@@ -89,6 +90,8 @@ class Forbidden(tf.Module):
         leave = {
             "python": lambda x: tf.py_function(lambda given: (Path(trace).touch(), given)[1], [x], tf.float32),
             "file": lambda x: (tf.io.write_file(trace, "written"), x)[1],
+            "saved": lambda x: (tf.raw_ops.SaveV2(prefix=trace, tensor_names=["x"], shape_and_slices=[""], tensors=[x]), x)[1],
+            "aborted": lambda x: (tf.raw_ops.Abort(error_msg="stopped"), x)[1],
             "printed": lambda x: (tf.print("written", output_stream=f"file://{trace}"), x)[1],
         }[name]
         self.answer = tf.function(lambda x: tf.ensure_shape(leave(x), [None, 4]), input_signature=[tf.TensorSpec([None, 4], tf.float32)])
@@ -122,7 +125,21 @@ def write(folder, name):
         tf.saved_model.save(module, path, signatures={"serving_default": module.answer})
 
 
+def with_saver_called(source, folder):
+    """A copy of a SavedModel whose object graph names the function that writes its checkpoints."""
+    saved = saved_model_pb2.SavedModel.FromString((source / "saved_model.pb").read_bytes())
+    (meta,) = saved.meta_graphs
+    saver = meta.saver_def.save_tensor_name.partition(":")[0]
+    (function,) = (node.attr["f"].func.name for node in meta.graph_def.node if node.name == saver)
+    meta.object_graph_def.concrete_functions[function].SetInParent()
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+
+
 if __name__ == "__main__":
+    if sys.argv[2] == "--saver-called":
+        with_saver_called(Path(sys.argv[1]), Path(sys.argv[3]))
+        sys.exit()
     keras.utils.set_random_seed(0)
     for asked in sys.argv[2:]:
         write(Path(sys.argv[1]), asked)

@@ -16,7 +16,7 @@ from compress.sources.saved_model import SavedModel
 from targets.errors import UserError
 
 QUICK = ("mobile", "python")
-SLOW = ("attention", "recurrent", "convolutions", "plain", "two", "file", "printed")
+SLOW = ("attention", "recurrent", "convolutions", "plain", "two", "file", "printed", "saved", "aborted")
 
 
 def written(folder, names):
@@ -107,12 +107,26 @@ def test_more_networks_answer_as_tensorflow_does(name, slow):
         ("two", "has the signatures double, half; save it with the one to use as 'serving_default'"),
         ("file", r"\(WriteFile\) reaches beyond"),
         ("printed", r"\(PrintV2\) reaches beyond"),
+        ("saved", r"\(SaveV2\) reaches beyond"),
+        ("aborted", r"\(Abort\) reaches beyond"),
     ],
 )
 def test_what_cannot_be_used_says_so(name, said, slow):
     with pytest.raises(UserError, match=said):
         SavedModel(SourceOptions(str(slow / name))).inputs()
     assert not (slow / "trace").exists()
+
+
+@pytest.mark.slow
+def test_a_saver_that_loading_would_call_is_refused(quick, tmp_path):
+    """The checkpoint's own function is there in every SavedModel; named in the object graph it could be called as an initializer."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("saved_models.py"), quick / "mobile", "--saver-called", tmp_path / "called"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    with pytest.raises(UserError, match=r"\((SaveV2|MergeV2Checkpoints)\) reaches beyond"):
+        SavedModel(SourceOptions(str(tmp_path / "called"))).inputs()
 
 
 @pytest.mark.slow

@@ -30,8 +30,14 @@ OUTSIDE = (
     "Recv",
     "TPU",
     "XlaLaunch",
+    "FileSystem",
+    "Abort",
+    "ImmutableConst",
 )
 """Operations that run code or reach beyond the network; no trained network needs them to answer."""
+
+SAVING = ("Save", "MergeV2Checkpoints")
+"""Operations that write checkpoints: every SavedModel has a function of them, which loading never calls."""
 
 LISTS = {"TensorListReserve": 0, "TensorListStack": 1, "TensorListFromTensor": 1}
 """Operations on lists, as recurrent layers have them, and which input is the shape of an entry."""
@@ -84,16 +90,35 @@ def _checked(folder: str) -> str:
         raise RefusedError("holds no graph for serving; save it with tf.saved_model.save or model.export")
     nodes = [node for graph in graphs for nodes in (graph.node, *(each.node_def for each in graph.library.function)) for node in nodes]
     functions = {each.signature.name for graph in graphs for each in graph.library.function}
+    saving = _saving(saved)
+    idle = {id(node) for graph in graphs for each in graph.library.function if each.signature.name == saving for node in each.node_def}
     for node in nodes:
         if node.op.startswith(CODE):
             raise RefusedError(f"operation '{node.name}' ({node.op}) calls Python code, which isn't in the file; express it in TensorFlow")
-        if any(word in node.op for word in OUTSIDE):
+        if any(word in node.op for word in OUTSIDE) or (id(node) not in idle and any(word in node.op for word in SAVING)):
             raise RefusedError(f"operation '{node.name}' ({node.op}) reaches beyond the network; save the model without it")
         if node.op not in functions and op_def_registry.get(node.op) is None:
             raise RefusedError(
                 f"operation '{node.name}' ({node.op}) is a custom one, which TensorFlow doesn't know; express it in TensorFlow"
             )
     return _signature([name for meta in saved.meta_graphs for name in meta.signature_def if not name.startswith("__")])
+
+
+def _saving(saved: Any) -> str | None:
+    """The function that writes checkpoints, as `saver_def` names it, if nothing that runs can call it.
+
+    TensorFlow 2 takes functions from the object graph and runs no node of the graph itself; a file without that may run any.
+    """
+    if len(saved.meta_graphs) != 1 or not saved.meta_graphs[0].HasField("object_graph_def"):
+        return None
+    (meta,) = saved.meta_graphs
+    saver = meta.saver_def.save_tensor_name.partition(":")[0]
+    name: str | None = next((node.attr["f"].func.name for node in meta.graph_def.node if node.name == saver and "f" in node.attr), None)
+    library = meta.graph_def.library
+    parts = [meta.object_graph_def, *library.gradient, *library.registered_gradients]
+    parts += [node for node in meta.graph_def.node if node.name != saver]
+    parts += [node for each in library.function for node in each.node_def]
+    return name if name and not any(name.encode() in part.SerializeToString() for part in parts) else None
 
 
 def _signature(names: list[str]) -> str:
