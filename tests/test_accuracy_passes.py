@@ -1,6 +1,7 @@
 """Passes that win accuracy back: what each promises of the network's integers and of its function."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ from compress import store
 from compress.passes.adaround import MULTIPLES, Adaround
 from compress.passes.correct_bias import CorrectBias
 from compress.passes.equalize import Equalize
+from compress.passes.prune_weights import PruneWeights
 from compress.passes.quantize import Quantize
 from compress.pipeline import apply_one
-from compress.quantization.least_squares import rounded
+from compress.quantization.least_squares import Rounding
 from targets.errors import UserError
 
 SHAPE = (3, 8, 8)
@@ -187,7 +189,7 @@ def test_rounding_by_moments_is_never_worse_than_to_the_nearest(seed, width, bit
     covariance = values.transpose(1, 2) @ values / 40 + 1e-3 * torch.eye(width, dtype=torch.float64)
     limit = 2 ** (bits - 1) - 1
     scales = weights.abs().amax(2, keepdim=True) / limit
-    chosen = rounded(weights, covariance, scales, (-limit, limit))
+    chosen = Rounding(weights, weights != 0, covariance, (-limit, limit)).integers(scales)
     assert torch.equal(chosen, chosen.round())
     assert chosen.abs().max() <= limit
 
@@ -196,6 +198,16 @@ def test_rounding_by_moments_is_never_worse_than_to_the_nearest(seed, width, bit
         return ((left @ covariance) * left).sum()
 
     assert cost(chosen) <= cost((weights / scales).round().clamp(-limit, limit)) * (1 + 1e-9) + 1e-12 or width > 2
+
+
+@pytest.mark.parametrize("scheme", ["int8", "w4a8"])
+def test_adaround_keeps_the_zeros_of_pruned_weights(scheme, model, context):
+    steps = [PruneWeights(sparsity=0.6), Quantize(scheme=scheme), Adaround()]
+    better = functools.reduce(lambda result, options: options(result, context), steps, model)
+    zeros = {name: tensor == 0 for name, tensor in better.reference.graph.state_dict().items() if name in integers(better)}
+    assert sum(int(places.sum()) for places in zeros.values()) > 0.5 * sum(places.numel() for places in zeros.values())
+    assert all(not integers(better)[name][places].any() for name, places in zeros.items())
+    assert "->" in "".join(better.history[-1].lines)
 
 
 def test_overrides_in_float_are_left_alone(model, context):

@@ -72,7 +72,8 @@ def solve(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Integers (as float64) from `limits` for weights [groups, M, K], float64, and their scales [groups, M, 1].
 
-    Each output channel has that of the `multiples` of its scale that leaves the smallest error, the first of equal ones.
+    Weights that are exactly zero, as pruning leaves them, stay so. Each output channel has that of the `multiples` of its scale that
+    leaves the smallest error, the first of equal ones.
     """
     covariance = moments.covariance
     held = covariance + _diagonal(covariance, RIDGE)
@@ -80,29 +81,43 @@ def solve(
     wanted = weights + torch.linalg.solve(held, missing).transpose(1, 2)
     damped = covariance + _diagonal(covariance, DAMPING)
     if len(multiples) > 1:
-        scales = _best_scales(wanted, damped, torch.stack([scales * multiple for multiple in multiples], 1), limits)
-    return rounded(wanted, damped, scales, limits), scales
+        tried = torch.stack([scales * multiple for multiple in multiples], 1)
+        scales = _best_scales(Rounding(wanted, weights != 0, damped, limits), tried)
+    return Rounding(wanted, weights != 0, damped, limits).integers(scales), scales
 
 
-def _best_scales(weights: torch.Tensor, covariance: torch.Tensor, tried: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
+def _best_scales(rounding: "Rounding", tried: torch.Tensor) -> torch.Tensor:
     """Of scales [groups, multiples, M, 1] those of least error, [groups, M, 1], as rounding without the costly descent shows it."""
     groups, multiples, channels, _ = tried.shape
-    wanted, scales = weights.repeat(1, multiples, 1), tried.flatten(1, 2)
-    left = wanted - rounded(wanted, covariance, scales, limits, sweeps=0) * scales
-    errors = ((left @ covariance) * left).sum(2).reshape(groups, multiples, channels)
+    wanted, scales = rounding.weights.repeat(1, multiples, 1), tried.flatten(1, 2)
+    several = Rounding(wanted, rounding.free.repeat(1, multiples, 1), rounding.covariance, rounding.limits)
+    left = wanted - several.integers(scales, sweeps=0) * scales
+    errors = ((left @ rounding.covariance) * left).sum(2).reshape(groups, multiples, channels)
     return tried.gather(1, errors.argmin(1)[:, None, :, None])[:, 0]
 
 
-def rounded(
-    weights: torch.Tensor, covariance: torch.Tensor, scales: torch.Tensor, limits: tuple[int, int], sweeps: int = SWEEPS
-) -> torch.Tensor:
-    """Integers (as float64) for weights [groups, M, K] given the covariance [groups, K, K] of their inputs, which is positive definite."""
-    order = covariance.diagonal(dim1=1, dim2=2).argsort(1, descending=True)
-    steps = (weights / scales).gather(2, order[:, None].expand_as(weights))
-    covariance = covariance.gather(1, order[:, :, None].expand_as(covariance)).gather(2, order[:, None].expand_as(covariance))
-    integers = _one_by_one(steps.clone(), covariance, limits)
-    _descend(integers, steps, covariance, limits, sweeps)
-    return integers.gather(2, order.argsort(1)[:, None].expand_as(weights))
+@dataclass(frozen=True)
+class Rounding:
+    """Weights [groups, M, K], float64, to be rounded where they are `free` (the others to zero) to integers between the limits.
+
+    `covariance` [groups, K, K] is that of their inputs, positive definite.
+    """
+
+    weights: torch.Tensor
+    free: torch.Tensor
+    covariance: torch.Tensor
+    limits: tuple[int, int]
+
+    def integers(self, scales: torch.Tensor, sweeps: int = SWEEPS) -> torch.Tensor:
+        """As float64, for scales [groups, M, 1]; the inputs of the largest variance are rounded first."""
+        order = self.covariance.diagonal(dim1=1, dim2=2).argsort(1, descending=True)
+        columns = order[:, None].expand_as(self.weights)
+        steps, free = (self.weights / scales).gather(2, columns), self.free.gather(2, columns)
+        square = order[:, None].expand_as(self.covariance)
+        covariance = self.covariance.gather(1, square.transpose(1, 2)).gather(2, square)
+        found = _one_by_one(steps.clone(), free, covariance, self.limits)
+        _descend(found, steps, free, covariance, self.limits, sweeps)
+        return found.gather(2, order.argsort(1)[:, None].expand_as(self.weights))
 
 
 def _diagonal(covariance: torch.Tensor, share: float) -> torch.Tensor:
@@ -110,24 +125,26 @@ def _diagonal(covariance: torch.Tensor, share: float) -> torch.Tensor:
     return means[:, None, None] * torch.eye(covariance.shape[1], dtype=covariance.dtype)
 
 
-def _one_by_one(steps: torch.Tensor, covariance: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
+def _one_by_one(steps: torch.Tensor, free: torch.Tensor, covariance: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
     """Rounds one input after the other and moves those to come, in place of `steps`; gives the integers."""
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
     factor = torch.linalg.cholesky(inverse, upper=True)
     integers = torch.empty_like(steps)
     for place in range(steps.shape[2]):
-        integers[:, :, place] = steps[:, :, place].round().clamp(*limits)
+        integers[:, :, place] = steps[:, :, place].round().clamp(*limits) * free[:, :, place]
         error = (steps[:, :, place] - integers[:, :, place]) / factor[:, place, place, None]
         steps[:, :, place + 1 :] -= error[:, :, None] * factor[:, place, None, place + 1 :]
     return integers
 
 
-def _descend(integers: torch.Tensor, steps: torch.Tensor, covariance: torch.Tensor, limits: tuple[int, int], sweeps: int) -> None:
+def _descend(  # noqa: PLR0913, PLR0917  one loop over what `Rounding` holds
+    integers: torch.Tensor, steps: torch.Tensor, free: torch.Tensor, covariance: torch.Tensor, limits: tuple[int, int], sweeps: int
+) -> None:
     """Sets each integer to the best one given the others, in place, a few times over."""
     slopes = (steps - integers) @ covariance
     for _ in range(sweeps):
         for place in range(steps.shape[2]):
             now = integers[:, :, place]
-            best = (now + slopes[:, :, place] / covariance[:, place, place, None]).round().clamp(*limits)
+            best = (now + slopes[:, :, place] / covariance[:, place, place, None]).round().clamp(*limits) * free[:, :, place]
             slopes -= (best - now)[:, :, None] * covariance[:, place, None, :]
             integers[:, :, place] = best
