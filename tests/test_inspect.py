@@ -219,6 +219,51 @@ def test_what_is_missing_is_one_line(inspect, files, tmp_path):
     refused(inspect("c"), "c")
 
 
+def onnx_of(path, node, dtype, made, opsets=()):
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    table = numpy_helper.from_array(np.arange(12, dtype=np.float32).reshape(4, 3), "table")
+    graph = helper.make_graph(
+        [node],
+        "graph",
+        [helper.make_tensor_value_info("given", getattr(TensorProto, dtype), [1, 5])],
+        [helper.make_tensor_value_info("made", TensorProto.FLOAT, made)],
+        [table],
+    )
+    imports = [helper.make_opsetid(domain, version) for domain, version in (("", 17), *opsets)]
+    save(helper.make_model(graph, opset_imports=imports, ir_version=8), path)
+
+
+def test_an_operator_that_is_not_known_leaves_the_rest(inspect, tmp_path):
+    from onnx import helper
+
+    onnx_of(tmp_path / "own.onnx", helper.make_node("Own", ["given"], ["made"], domain="own"), "FLOAT", [1, 5], [("own", 1)])
+    code, found, err = inspect("own.onnx")
+    assert code == 0, err
+    assert (found["operators"], found["facts"]["opset"]) == ({"Own": 1}, "ai.onnx 17, own 1")
+    assert [(port["name"], port["shape"], port["dtype"]) for port in found["inputs"]] == [("given", [1, 5], "float32")]
+    assert "Own" in found["notes"][0]
+    assert not found["passes"]
+    assert "Own" in inspect("own.onnx", as_json=False)[1]
+
+
+def test_whole_numbers_as_inputs_are_told(inspect, tmp_path):
+    from onnx import helper
+
+    onnx_of(tmp_path / "words.onnx", helper.make_node("Gather", ["table", "given"], ["made"]), "INT64", [1, 5, 3])
+    code, found, err = inspect("words.onnx")
+    assert code == 0, err
+    assert (found["operators"], found["inputs"][0]["dtype"]) == ({"Gather": 1}, "int64")
+    assert found["notes"] == ["input 'given' takes int64, and data here are float32: nothing was tried"]
+    assert [port["shape"] for port in found["outputs"]] == [[1, 5, 3]]
+
+
+def test_a_factory_is_no_file(inspect):
+    code, _, err = inspect("package.module:factory")
+    assert code == 2
+    assert "inspect takes files; name a factory in a recipe" in err
+
+
 def test_people_get_a_table(inspect, files):
     code, text, _ = inspect(files / "net.tflite", as_json=False)
     assert code == 0

@@ -20,6 +20,7 @@ from compress.profile_command import open_data
 from compress.progress import Progress
 from compress.reading.inputs import as_data
 from compress.sources.base import Input, SourceOptions
+from compress.sources.factory import Factory
 from targets import formats
 from targets.base import Artifact, Tensor
 from targets.errors import UserError
@@ -40,6 +41,8 @@ def inspect(path: Path, data: str | None, progress: Progress) -> Inspection:
     Without `data` (as `--data` of the command names them) inputs are random numbers of the shapes that the file tells.
     """
     if not path.exists():
+        if Factory.reads(SourceOptions(str(path))):
+            raise UserError(f"{path}: inspect takes files; name a factory in a recipe")
         raise UserError(f"{path}: no such file or folder; these are read: {sources.kinds()}")
     if _is_artifact(path):
         return _artifact(formats.read(path))
@@ -124,7 +127,10 @@ def _network(path: Path, data: Data | None, progress: Progress) -> Inspection:
     given = _example(told, data)
     if given is None:
         return dataclasses.replace(found, notes=("the file doesn't say how large its inputs are; with --data all else can be found",))
-    model = sources.load(options, given)
+    try:
+        model = sources.load(options, given)
+    except UserError as error:
+        return dataclasses.replace(found, notes=(str(error).removeprefix(f"{path}: "),))
     found = dataclasses.replace(
         found,
         inputs=found.inputs
@@ -134,6 +140,11 @@ def _network(path: Path, data: Data | None, progress: Progress) -> Inspection:
         macs=cost.macs(model),
         operators=operators or _operators(model),
     )
+    whole = next((each for each in told or () if _is_whole(each)), None)
+    if whole and not data:
+        return dataclasses.replace(
+            found, notes=(f"input '{whole.name}' takes {whole.dtype}, and data here are float32: nothing was tried",)
+        )
     return _with_trials(found, model, _few(model, given, data), data, progress)
 
 
@@ -150,13 +161,21 @@ def _with_trials(found: Inspection, model: Model, few: Data, data: Data | None, 
 
 
 def _example(told: tuple[Input, ...] | None, data: Data | None) -> tuple[Array, ...] | None:
-    """A few samples for each input: the data's, or random ones; None where nothing tells their shapes."""
+    """A few samples for each input: the data's, or random ones, zeros for whole numbers; None where nothing tells their shapes."""
     if data:
         return next(data.evaluation.first(trials.SAMPLES).batches(trials.SAMPLES))[0]
     if told is None or any(size is None for each in told for size in each.shape):
         return None
     draw = np.random.default_rng(0)
-    return tuple(draw.standard_normal((trials.SAMPLES, *(int(size or 1) for size in each.shape[1:])), np.float32) for each in told)
+    shapes = [(trials.SAMPLES, *(int(size or 1) for size in each.shape[1:])) for each in told]
+    return tuple(
+        np.zeros(shape, each.dtype) if _is_whole(each) else draw.standard_normal(shape, np.float32)
+        for each, shape in zip(told, shapes, strict=True)
+    )
+
+
+def _is_whole(given: Input) -> bool:
+    return given.dtype.startswith(("int", "uint", "bool"))
 
 
 def _few(model: Model, given: tuple[Array, ...], data: Data | None) -> Data:
