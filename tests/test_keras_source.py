@@ -289,6 +289,13 @@ def test_weights_without_a_model_say_what_is_missing(folder):
     assert "is a configuration without weights" in refusal(folder / "sequential.json", image(2, 4, 9, 7))
 
 
+@pytest.mark.parametrize("text", ["{}", '{"class_name": "Sequential"}', '{"class_name": "Sequential", "config": {', "{" * 10_000])
+def test_json_of_something_else_is_no_configuration_of_keras(text, tmp_path):
+    (tmp_path / "other.json").write_text(text)
+    with pytest.raises(UserError, match=r"other\.json: holds no network that can be read"):
+        compress.sources.find(SourceOptions("other.json", folder=tmp_path))
+
+
 def test_a_bomb_is_refused_before_it_is_read(folder, tmp_path):
     path = tmp_path / "bomb.keras"
     with (

@@ -44,7 +44,7 @@ def is_keras(path: Path) -> bool:
         return path.suffix == ".keras" or _is_archive(path)
     if start == HDF5 or path.suffix in (".h5", ".hdf5"):
         return True
-    return path.suffix == ".json" and start[:1] == b"{"
+    return path.suffix == ".json" and start[:1] == b"{" and _is_configuration(path)
 
 
 @contextmanager
@@ -75,6 +75,13 @@ def _read(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
+def _is_configuration(path: Path) -> bool:
+    try:
+        return {"class_name", "config"} <= set(_parsed(_limited(_read(path, LARGEST_CONFIG + 1), path.name)))
+    except (UserError, *BROKEN):
+        return False
+
+
 def _is_archive(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -100,7 +107,7 @@ def _from_archive(path: Path, weights: Path | None) -> Iterator[Saved]:
 def _from_hdf5(path: Path, file: h5py.File) -> Saved:
     if "model_config" not in file.attrs:
         raise UserError(
-            f"holds weights without a model; name its configuration (json.dumps of model.get_config(), or model.to_json()) as the source "
+            f"holds weights without a model; name its configuration (the text of model.to_json()) as the source "
             f"and {path.name} as 'weights'"
         )
     text = file.attrs["model_config"]
