@@ -161,10 +161,11 @@ class Device:
     def _wait(self, work: "Coroutine[Any, Any, T]", doing: str, seconds: float) -> T:
         import asyncssh
 
-        future = self._tasks.start(asyncio.wait_for(work, seconds))
+        future = self._tasks.start(work)
         try:
-            return future.result()
+            return future.result(seconds)
         except TimeoutError:
+            future.cancel()
             raise TargetUnreachableError(f"{self.address}: {doing} took more than {seconds:g} seconds") from None
         except asyncssh.SFTPError:
             raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import asyncssh
@@ -61,9 +62,20 @@ class SshServer:
             return
         pipe, environment = asyncio.subprocess.PIPE, {"HOME": str(self.home), "PATH": self.path}
         shell = await asyncio.create_subprocess_shell(
-            process.command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, cwd=self.home, env=environment
+            process.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            cwd=self.home,
+            env=environment,
+            start_new_session=True,
         )
-        said, complained = await shell.communicate()
+        try:
+            said, complained = await shell.communicate()
+        except asyncio.CancelledError:
+            os.killpg(shell.pid, signal.SIGKILL)
+            await shell.communicate()
+            raise
         process.stdout.write(said)
         process.stderr.write(complained)
         process.exit(shell.returncode)

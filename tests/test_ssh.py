@@ -126,7 +126,7 @@ def test_a_missing_runtime_and_a_missing_python_say_what_to_do(server, tmp_path)
 def test_a_run_that_takes_too_long_is_ended(server, tmp_path):
     artifact = formats.read(dense_tflite(tmp_path / "m.tflite"))
     slow = tmp_path / "python-slow"
-    slow.write_text(f'#!/bin/sh\n[ "$1" = - ] || sleep 30\nexec {sys.executable} "$@"\n')
+    slow.write_text(f'#!/bin/sh\ncase "$1" in *facts.py) ;; *) sleep 30 ;; esac\nexec {sys.executable} "$@"\n')
     slow.chmod(0o755)
     with pytest.raises(TargetUnreachableError, match="more than 1 seconds"):
         boards.target("raspberry-pi-4").run(artifact, in_batches(float_samples(1), 1), options(server, python=str(slow), timeout="1"))

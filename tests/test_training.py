@@ -15,6 +15,7 @@ from torch import nn
 from compress.context import Context
 from compress.data.base import Data, Split
 from compress.distillation.soft import soft_targets
+from compress.interruption import taken_at_stops
 from compress.metrics import metric
 from compress.model import capture
 from compress.passes.distill import Distill
@@ -253,3 +254,23 @@ def test_a_last_batch_of_one_sample_does_no_harm():
     data = arrays_to_data(*blobs(samples=33))
     trained = Finetune(epochs=1, batch_size=32, held_out=0)(model, context_for(model, data=data))
     assert trained.history[-1].details["scores"] == [None]
+
+
+def test_ctrl_c_waits_for_a_stop_and_a_second_one_does_not():
+    reached = []
+
+    def pressed(times):
+        with taken_at_stops() as stop_if_pressed:
+            stop_if_pressed()
+            for time in range(times):
+                signal.raise_signal(signal.SIGINT)
+                reached.append(f"behind {time + 1} of {times}")
+            stop_if_pressed()
+            reached.append("behind the stop")
+
+    for times in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            pressed(times)
+    assert reached == ["behind 1 of 1", "behind 1 of 2"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

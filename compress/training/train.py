@@ -14,6 +14,7 @@ from torch import fx
 
 from compress.context import Context
 from compress.data.base import Split
+from compress.interruption import taken_at_stops
 from compress.model import Model
 from compress.training.loop import Loop
 from compress.training.objective import Objective
@@ -58,12 +59,18 @@ def train(model: Model, context: Context, options: TrainingOptions, objective: O
     checkpoint = _checkpoint_path(model, context, options, objective, title)
     loop.resume(checkpoint)
     steps = math.ceil(training.samples / options.batch_size)
-    with seeded(), context.progress.task(title, options.epochs * steps) as task:
+    with seeded(), context.progress.task(title, options.epochs * steps) as task, taken_at_stops() as stop_if_pressed:
+
+        def report(loss: float) -> None:
+            task.advance(1, f"loss {loss:.4f}")
+            stop_if_pressed()
+
         task.advance(len(loop.losses) * steps)
         while not loop.finished:
-            loop.epoch(training, lambda value: task.advance(1, f"loss {value:.4f}"))
+            loop.epoch(training, report)
             loop.keep_best(loop.score(held_out) if held_out.samples else None)
             loop.save(checkpoint)
+            stop_if_pressed()
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
     graph = model.copy_graph()
