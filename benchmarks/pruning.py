@@ -11,8 +11,6 @@ kept there, a line each, and a run that was stopped goes on.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,12 +18,12 @@ from typing import Any
 
 import architectures
 import architectures_transformers
+import processes
 from rich.console import Console
 from rich.table import Table
 
 from compress.console import ConsoleProgress
 
-HERE = Path(__file__).resolve().parent
 COLUMNS = ("architecture", "tool", "ratio", "exact", "tflite", "onnx", "parameters", "error")
 NAMES = (*architectures.ARCHITECTURES, *architectures_transformers.ARCHITECTURES)
 TOOLS = ("edgepress", "torch-pruning")
@@ -35,14 +33,7 @@ Row = dict[str, Any]
 def run(job: dict[str, Any], limit: float) -> list[Row]:
     """The rows of one architecture; those that its process did not come to say why."""
     with tempfile.TemporaryDirectory(prefix="edgepress-") as folder:
-        (Path(folder) / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        environment = os.environ | {"PYTHONPATH": str(HERE.parent), "PYTHONWARNINGS": "ignore"}
-        command = [sys.executable, str(HERE / "pruning_job.py"), folder]
-        try:
-            ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit, check=False)
-            reason = (ended.stderr.strip().splitlines() or [""])[-1]
-        except subprocess.TimeoutExpired:
-            reason = f"stopped after {limit:g} s"
+        _, reason = processes.run("pruning_job.py", job, Path(folder), limit, PYTHONWARNINGS="ignore")
         written = Path(folder) / "rows.jsonl"
         rows = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()] if written.exists() else []
     known = {key(row) for row in rows}

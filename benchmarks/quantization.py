@@ -11,17 +11,14 @@ time over ai-edge-quantizer's for int8.
 
 import argparse
 import json
-import os
-import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import processes
 from rich.console import Console
 from rich.table import Table
 
@@ -52,9 +49,6 @@ PEERS = {
 
 ONLY = {"neural-compressor": ("resnet20", "resnet56")}
 """Tools that are run on some networks only: this one takes many minutes for the others."""
-
-EXCEPTION = re.compile(r"^(?:\w+\.)*(\w*Error|\w*Exception): *(.*)$", re.MULTILINE)
-"""The line of a traceback that says what was raised."""
 
 FIGURES = ("float_accuracy", "accuracy", "agreement", "bytes", "seconds", "cpu_seconds", "peak_mb", "growth_mb")
 COLUMNS = ("network", "tool", "scheme", *FIGURES, "onnx_accuracy", "onnx_agreement", "ratio")
@@ -92,43 +86,8 @@ class Runner:
 
     def _run(self, job: dict[str, Any], folder: Path) -> dict[str, Any]:
         settings = {"calibration": self.calibration, "samples": self.samples}
-        (folder / "job.json").write_text(json.dumps(job | settings), encoding="utf-8")
-        environment = os.environ | {"EDGEPRESS_SHARED_DATA": str(self.data), "PYTHONPATH": str(HERE.parent)}
-        process = subprocess.Popen(
-            [sys.executable, str(HERE / "quantization_job.py"), str(folder)],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        try:
-            _, said = process.communicate(timeout=self.limit)
-        except subprocess.TimeoutExpired:
-            return {"problem": f"stopped after {self.limit:g} s"}
-        finally:
-            end(process)
-        answer = folder / "result.json"
-        if process.returncode == 0 and answer.is_file():
-            found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-            return found
-        return {"problem": last_words(process.returncode, said)}
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """Ends a job that is still running, with the processes that it started."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def last_words(code: int, said: str) -> str:
-    """One line about a job that failed: the exception that ended it."""
-    if code < 0:
-        return f"ended by {signal.Signals(-code).name}"
-    raised = EXCEPTION.findall(said)
-    return f"{raised[-1][0]}: {raised[-1][1]}" if raised else f"ended with code {code}"
+        found, reason = processes.run("quantization_job.py", job | settings, folder, self.limit, EDGEPRESS_SHARED_DATA=str(self.data))
+        return {"problem": reason} if found is None else found
 
 
 def jobs(options: argparse.Namespace, network: str) -> list[tuple[str, str]]:

@@ -12,15 +12,14 @@ to kernel, so its float accuracy, which nothing rounds, may differ by 0.7 points
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantization import cell, end, last_words
+import processes
+from quantization import cell
 from rich.console import Console
 from rich.table import Table
 
@@ -61,30 +60,11 @@ class Runner:
         return row | {"problems": row["problems"] + losses(row)}
 
     def _run(self, job: dict[str, Any]) -> dict[str, Any]:
-        environment = os.environ | {"EDGEPRESS_SHARED_DATA": str(self.data), "PYTHONPATH": str(HERE.parent), "KERAS_BACKEND": "torch"}
+        settings = {"calibration": self.calibration, "samples": self.samples}
+        environment = {"EDGEPRESS_SHARED_DATA": str(self.data), "KERAS_BACKEND": "torch"}
         with tempfile.TemporaryDirectory(prefix="edgepress-") as scratch:
-            folder = Path(scratch)
-            (folder / "job.json").write_text(json.dumps(job | {"calibration": self.calibration, "samples": self.samples}), encoding="utf-8")
-            process = subprocess.Popen(
-                [sys.executable, str(HERE / "sources_job.py"), scratch],
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-            try:
-                _, said = process.communicate(timeout=self.limit)
-            except subprocess.TimeoutExpired:
-                return {"problems": [f"{job['part']}: stopped after {self.limit:g} s"]}
-            finally:
-                end(process)
-            answer = folder / "result.json"
-            if process.returncode != 0 or not answer.is_file():
-                return {"problems": [f"{job['part']}: {last_words(process.returncode, said)}"]}
-            found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-            return found
+            found, reason = processes.run("sources_job.py", job | settings, Path(scratch), self.limit, **environment)
+        return {"problems": [f"{job['part']}: {reason}"]} if found is None else found
 
 
 def losses(row: dict[str, Any]) -> list[str]:
