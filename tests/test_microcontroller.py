@@ -194,7 +194,7 @@ def test_instructions_are_those_of_a_hook_on_every_instruction(network, samples,
     }
     assert set(hooked) <= set(counted)
     assert all(hooked[address] <= counted[address] for address in skippable)
-    assert counted.total() == sum(cost.instructions for cost in profile.by_function(cores.load(core), made, counts).values())
+    assert counted.total() == sum(cost.instructions for cost in profile.by_owner(cores.load(core), made, counts).values())
 
 
 def test_sizes_are_those_of_the_elf_file(network, measured):

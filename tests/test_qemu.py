@@ -31,7 +31,7 @@ def run(artifact, samples, **changes):
 def counted(emulator, core, artifact, sample):
     built = firmware.build(Sources.of(artifact), core, 1 << 20, RAM)
     outputs, counts = emulator(core, built, RAM).count([sample])
-    return outputs, {name: cost.instructions for name, cost in profile.by_function(core, built, counts).items()}
+    return outputs, {name: cost.instructions for name, cost in profile.by_owner(core, built, counts).items()}
 
 
 LOOPS = """

@@ -3,6 +3,7 @@
 import re
 import tempfile
 from bisect import bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Firmware:
-    """A built network. `code` is what the processor executes, from `code_address` on; sizes are bytes of the ELF file's sections."""
+    """A built network. `code` is what the processor executes, from `code_address` on; sizes are bytes of the ELF file's sections.
+
+    `owners` are the functions on whose behalf the others run: the layers', and the one that calls them.
+    """
 
     path: Path
     code: bytes
@@ -44,6 +48,7 @@ class Firmware:
     data: bytes
     bss_bytes: int
     functions: tuple[Symbol, ...]
+    owners: tuple[Symbol, ...]
     variables: dict[str, Symbol]
     segments: tuple[tuple[int, bytes], ...]
     entry: int
@@ -91,9 +96,10 @@ def build(sources: Sources, core: Core, flash_bytes: int, ram_bytes: int, optimi
         paths = ["-isystem", str(HERE / "freestanding"), "-I", str(sources.folder), "-T", str(script)]
         depends = (*sources.headers, HERE / "freestanding" / "string.h", script)
         try:
-            return read(toolchain.build(f"{sources.name}.elf", target, (*sources.files, harness), depends, paths))
+            made = toolchain.build(f"{sources.name}.elf", target, (*sources.files, harness), depends, paths)
         except EdgepressError as error:
             raise _too_big(error) from None
+    return read(made, {f"{sources.name}_run", *(layer.function for layer in sources.layers if layer.function)})
 
 
 def _too_big(error: EdgepressError) -> EdgepressError:
@@ -131,13 +137,14 @@ def _harness(sources: Sources) -> str:
     )
 
 
-def read(path: Path) -> Firmware:
-    """The sections and symbols of an ELF file that `build` made."""
+def read(path: Path, owners: Collection[str] = ()) -> Firmware:
+    """The sections and symbols of an ELF file that `build` made, in which the functions of these names are owners."""
     from elftools.elf.elffile import ELFFile
 
     with path.open("rb") as file:
         elf = ELFFile(file)
         symbols = [entry for entry in elf.get_section_by_name(".symtab").iter_symbols() if entry["st_size"]]
+        functions = _symbols(symbols, "STT_FUNC")
         return Firmware(
             path=path,
             code=_content(elf, ".text"),
@@ -145,7 +152,8 @@ def read(path: Path) -> Firmware:
             constants=_content(elf, ".rodata"),
             data=_content(elf, ".data"),
             bss_bytes=_bytes(elf, ".bss"),
-            functions=_symbols(symbols, "STT_FUNC"),
+            functions=functions,
+            owners=tuple(symbol for symbol in functions if symbol.name in owners),
             variables={symbol.name: symbol for symbol in _symbols(symbols, "STT_OBJECT")},
             segments=tuple(
                 (part["p_vaddr"], part.data()) for part in elf.iter_segments() if part["p_type"] == "PT_LOAD" and part["p_filesz"]

@@ -39,7 +39,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     samples = len(outputs[0])
     emulated = kept if samples <= EMULATED_WHOLE else kept[:CONFIRMED]
     counts = _confirmed(emulator, artifact, emulated, outputs, described)
-    costs = profile.by_function(core, built, counts[0], described.flash_wait_states if described else 0)
+    costs = profile.by_owner(core, built, counts[0], described.flash_wait_states if described else 0)
     total = sum(costs.values(), Cost())
     ram = _ram(sources, built, max(count.stack_bytes for count in counts), ram_bytes)
     taken = _flash(sources, built, flash_bytes)

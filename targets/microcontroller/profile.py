@@ -1,4 +1,4 @@
-"""From how often each block of code ran to instructions and cycles, for each function and each layer."""
+"""From how often each block of code ran to instructions and cycles, for each layer."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from targets.microcontroller.timing import TIMINGS
 from targets.microcontroller.timing.base import Timing
 
 RUNTIME = "runtime"
-"""The row for what no layer owns: the calls of the layers, and the compiler's helpers (memcpy, 64-bit arithmetic, …)."""
+"""The row for what no layer owns: the calls of the layers, and copies to outputs."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,17 @@ class Cost:
         return (self.cycles + self.wait_cycles) * 1000 / clock_hz
 
 
-def by_function(core: Core, firmware: Firmware, counts: Counts, wait_states: int = 0) -> dict[str, Cost]:
-    """The cost of one inference, for each function that ran; each read of the flash that missed its cache took `wait_states` cycles."""
+def by_owner(core: Core, firmware: Firmware, counts: Counts, wait_states: int = 0) -> dict[str, Cost]:
+    """The cost of one inference, for each of the firmware's owners with what ran on its behalf: kernels that layers share, memcpy, ….
+
+    Each read of the flash that missed its cache took `wait_states` cycles.
+    """
     decoder: Decoder = DECODERS.load(core.decoder)()
     timing: Timing | None = TIMINGS.load(core.timing)(core.cycles) if core.timing else None
     costs: defaultdict[str, Cost] = defaultdict(Cost)
     for block in counts.blocks:
         instructions = decoder.block(firmware.code_of(block.address, block.size))
-        costs[firmware.function_at(block.address) or RUNTIME] += Cost(
+        costs[block.owner or RUNTIME] += Cost(
             instructions=len(instructions) * block.executions,
             cycles=timing.cycles(instructions, block.executions, block.fallthroughs) if timing else 0,
             wait_cycles=block.misses * wait_states,

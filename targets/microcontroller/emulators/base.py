@@ -17,9 +17,12 @@ PAINT = b"\xa5"
 class Block:
     """Straight-line code as the emulator saw it: where, how often it ran, how often its last branch was not taken.
 
-    `misses` are the reads of the flash, for instructions and constants, that had to wait while it ran.
+    `owner` is the function on whose behalf it ran: the last of the firmware's `owners` that the core was in; None before the first.
+    Code that several share has a block for each. `misses` are the reads of the flash, for instructions and constants, that had to wait
+    while it ran.
     """
 
+    owner: str | None
     address: int
     size: int
     executions: int

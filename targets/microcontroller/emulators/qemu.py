@@ -71,6 +71,8 @@ class Qemu:
                 file.truncate(DRAM_BYTES)
                 dram = _Dram(file)
                 self._fill(dram, inputs)
+                owners = (f"{symbol.address} {symbol.size}\n" for symbol in self._firmware.owners)
+                (folder / "owners").write_text("".join(owners), encoding="ascii")
                 self._check(dram, _execute(self._core.model, folder))
                 outputs = tuple(dram.read(symbol.address, symbol.size) for symbol in self._firmware.buffers("output"))
                 return outputs, Counts(self._blocks(folder / "blocks"), self._stack_bytes(dram))
@@ -100,14 +102,16 @@ class Qemu:
 
     def _blocks(self, report: Path) -> tuple[Block, ...]:
         """The blocks of the firmware; the same code may have been translated several times."""
-        counts: Counter[tuple[int, int]] = Counter()
-        fallthroughs: Counter[tuple[int, int]] = Counter()
+        names = (None, *(symbol.name for symbol in self._firmware.owners))
+        counts: Counter[tuple[int, int, int]] = Counter()
+        fallthroughs: Counter[tuple[int, int, int]] = Counter()
         for line in report.read_text(encoding="ascii").splitlines():
-            address, size, executed, fell = map(int, line.split())
+            owner, address, size, executed, fell = map(int, line.split())
             if address >= self._firmware.code_address:
-                counts[address, size] += executed
-                fallthroughs[address, size] += fell
-        return tuple(Block(*block, executions, fallthroughs[block], 0) for block, executions in sorted(counts.items()))
+                counts[owner, address, size] += executed
+                fallthroughs[owner, address, size] += fell
+        found = ((*block, executions, fallthroughs[block]) for block, executions in sorted(counts.items()))
+        return tuple(Block(names[owner], address, size, executed, fell, 0) for owner, address, size, executed, fell in found)
 
     def _stack_bytes(self, dram: "_Dram") -> int:
         """How deep the stack was written to."""
@@ -132,11 +136,14 @@ class _Dram:
 
 
 def _execute(machine: str, folder: Path) -> str:
-    """Runs what is in the file `dram` until boot.c or QEMU ends it; gives QEMU's last words. Blocks are in the file `blocks` then."""
+    """Runs what is in the file `dram` until boot.c or QEMU ends it; gives QEMU's last words.
+
+    Blocks, counted for each function of the file `owners`, are in the file `blocks` then.
+    """
     command = [
         *(PROGRAM, "-machine", f"{machine},memory-backend=dram", "-kernel", str(_boot())),
         *("-object", f"memory-backend-file,id=dram,size={DRAM_BYTES},mem-path=dram,share=on"),
-        *("-plugin", f"{str(_counter()).replace(',', ',,')},out=blocks"),
+        *("-plugin", f"{str(_counter()).replace(',', ',,')},out=blocks,owners=owners"),
         *("-display", "none", "-monitor", "none", "-serial", "none", "-semihosting-config", "enable=on,target=native"),
     ]
     done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)

@@ -80,6 +80,8 @@ class _Counter(ctypes.Structure):
     _fields_ = (
         ("base", ctypes.c_uint64),
         ("length", ctypes.c_uint64),
+        ("owners", ctypes.c_void_p),
+        ("owner", ctypes.c_uint64),
         ("executions", ctypes.c_void_p),
         ("fallthroughs", ctypes.c_void_p),
         ("misses", ctypes.c_void_p),
@@ -133,12 +135,14 @@ class Unicorn:
     def count(self, inputs: Sequence[NDArray[Any]], flash: Flash | None = None) -> tuple[tuple[bytes, ...], Counts]:
         """The same, and what it took (misses only of a flash that is given). UserError where the stack doesn't fit into the RAM."""
         length = len(self._firmware.code)
-        executions, fallthroughs, misses, sizes = (np.zeros(length // 2, kind) for kind in (np.uint64, np.uint64, np.uint64, np.uint32))
+        owners, sizes = self._owners(), np.zeros(length // 2, np.uint32)
+        executions, fallthroughs, misses = (np.zeros((len(self._firmware.owners) + 1, length // 2), np.uint64) for _ in range(3))
         lines = [np.zeros(number, np.uint32) for number in ((flash.instruction_lines, flash.data_lines) if flash else (0, 0))]
         caches = [_Cache(held.ctypes.data, len(held), flash.flash_bus_bytes if flash else 0) for held in lines]
         counter = _Counter(
             base=self._firmware.code_address,
             length=length,
+            owners=owners.ctypes.data,
             executions=executions.ctypes.data,
             fallthroughs=fallthroughs.ctypes.data,
             misses=misses.ctypes.data,
@@ -158,10 +162,20 @@ class Unicorn:
         finally:
             for hook in hooks:
                 uclib.uc_hook_del(self._handle, hook)
-        ran = executions.nonzero()[0]
-        columns = (self._firmware.code_address + 2 * ran, *(column[ran] for column in (sizes, executions, fallthroughs, misses)))
-        blocks = tuple(Block(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+        ran = executions.nonzero()
+        columns = (*ran, sizes[ran[1]], *(counted[ran] for counted in (executions, fallthroughs, misses)))
+        names, origin = (None, *(symbol.name for symbol in self._firmware.owners)), self._firmware.code_address
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        blocks = tuple(Block(names[owner], origin + 2 * place, *counts) for owner, place, *counts in rows)
         return outputs, Counts(blocks, self._stack_bytes(counter.lowest_stack))
+
+    def _owners(self) -> NDArray[np.uint16]:
+        """For each halfword of the code the number of its owner, from 1 on; 0 where it has none."""
+        result = np.zeros(len(self._firmware.code) // 2, np.uint16)
+        for number, symbol in enumerate(self._firmware.owners, 1):
+            start = (symbol.address - self._firmware.code_address) // 2
+            result[start : start + symbol.size // 2] = number
+        return result
 
     @property
     def _handle(self) -> ctypes.c_void_p:
