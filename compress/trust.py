@@ -1,17 +1,18 @@
-"""What in a torch.export archive could run code when it is loaded: pickles, libraries, and names and expressions that torch evaluates."""
+"""Archives that nobody has vouched for: how much they would unpack to, and, of those of torch.export, what in them could run code.
+
+That is pickles, libraries, and names and expressions that torch evaluates.
+"""
 
 import json
-import pickle
 import re
-import struct
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from compress.reading.faults import DAMAGED
 from targets.errors import UserError
 from targets.registry import first_line
 
@@ -27,17 +28,6 @@ LARGEST_UNPACKED = 64 * 2**20
 """Bytes that any archive may hold unpacked; a larger one may hold so many times its own size."""
 
 LARGEST_RATIO = 20
-FAULTS = (
-    *(zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
-    *(
-        RuntimeError,
-        OverflowError,
-        MemoryError,
-        zlib.error,
-        struct.error,
-    ),  # RuntimeError: encrypted entries, trees that are too deep, unknown compressions
-)
-"""What reading a damaged archive and the JSON in it raises."""
 
 
 def checked_archive(path: Path) -> BytesIO:
@@ -53,14 +43,14 @@ def checked_archive(path: Path) -> BytesIO:
             found = next(_dangers(archive), None)
             if found is None:
                 return packed(archive)
-    except FAULTS as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: can't be read as an exported program: {first_line(error)}") from None
     cure = "save it again with torch.export.save, or say 'trust: true' under 'model' if you know who made it (it may then run any code)"
     raise UserError(f"{path}: {found} could run code when loaded; {cure}")
 
 
 def packed(archive: zipfile.ZipFile) -> BytesIO:
-    """An archive packed anew of what Python's reader sees in it. Raises what is among `FAULTS`."""
+    """An archive packed anew of what Python's reader sees in it. Raises what is among `DAMAGED`."""
     copied = BytesIO()
     with zipfile.ZipFile(copied, "w") as copy:
         for name in archive.namelist():
@@ -76,7 +66,7 @@ def entries(path: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(archive.namelist())
-    except FAULTS:
+    except DAMAGED:
         return ()
 
 
@@ -85,7 +75,7 @@ def check_sizes(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-    except FAULTS:
+    except DAMAGED:
         return  # whoever reads it says what is wrong
     if unpacked > max(LARGEST_UNPACKED, LARGEST_RATIO * path.stat().st_size):
         megabytes = f"{unpacked / 2**20:,.0f} MB"
@@ -124,7 +114,7 @@ def _only_tensors(archive: zipfile.ZipFile, name: str) -> bool:
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is whether it loads
             torch.load(BytesIO(content), weights_only=True)
-    except (pickle.UnpicklingError, *FAULTS):
+    except DAMAGED:
         return not content
     return True
 

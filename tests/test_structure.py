@@ -51,8 +51,7 @@ def test_plugins_never_import_each_other(folder):
     for name in folder.names():
         path = ROOT.joinpath(*folder.package.split("."), f"{name}.py")
         shared = set(imports(path)) & (plugins - {f"{folder.package}.{name}"})
-        allowed = {"compress.sources.factory"} if folder is SOURCES else set()
-        assert shared <= allowed, f"{name} imports {shared}"
+        assert not shared, f"{name} imports {shared}"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.word)

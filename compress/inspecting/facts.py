@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.reading import hugging_face
+from compress.reading.faults import DAMAGED
 from targets.errors import UserError
 
 Facts = dict[str, str]
@@ -37,16 +38,17 @@ def tflite(path: Path) -> tuple[Facts, dict[str, int]]:
     return {"schema": "TFLite 3", "stored tensors": _said(dtypes)}, _counts(operator.name for operator in graph.operators)
 
 
-def _archive(path: Path, ending: str) -> Any:
+def _archive(path: Path, ending: str) -> dict[str, Any]:
     """One JSON file in a zip archive; nothing where it isn't there."""
     try:
         with zipfile.ZipFile(path) as archive:
             name = next((name for name in archive.namelist() if name.endswith(ending)), None)
             if name is None or archive.getinfo(name).file_size > LARGEST:
                 return {}
-            return json.loads(archive.read(name))
-    except (OSError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
+            held = json.loads(archive.read(name))
+    except DAMAGED as error:
         raise UserError(f"{path}: can't be read: {error or type(error).__name__}") from None
+    return held if isinstance(held, dict) else {}
 
 
 def _exported(path: Path) -> tuple[Facts, dict[str, int]]:

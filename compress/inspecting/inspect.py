@@ -18,8 +18,8 @@ from compress.model import Model
 from compress.passes import PASSES
 from compress.profile_command import open_data
 from compress.progress import Progress
-from compress.reading.inputs import as_data
-from compress.sources.base import Input, SourceOptions
+from compress.reading.inputs import Input, as_data
+from compress.sources.base import SourceOptions
 from compress.sources.factory import Factory
 from targets import formats
 from targets.base import Artifact, Tensor

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from compress.inspecting.findings import Weight
+from compress.reading.faults import DAMAGED
 from compress.reading.pickles import Named, outline, tensors
 from compress.reading.torchscript.archive import is_script, names
 from compress.reading.unreadable import is_pickle, is_safetensors
@@ -60,7 +61,7 @@ def _safetensors(path: Path) -> tuple[Weight, ...]:
         if 8 + length + max((int(entry["data_offsets"][1]) for _, entry in described), default=0) > path.stat().st_size:
             raise ValueError("it ends before its tensors do")
         return tuple(Weight(name, tuple(map(int, entry["shape"])), DTYPES.get(entry["dtype"], entry["dtype"])) for name, entry in described)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OSError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: can't be read as safetensors: {error or type(error).__name__}") from None
 
 

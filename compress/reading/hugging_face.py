@@ -1,7 +1,6 @@
 """Folders that `save_pretrained` of Hugging Face's transformers wrote."""
 
 import json
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from compress.sources.base import Input
+from compress.reading.faults import DAMAGED
+from compress.reading.inputs import Input
 from targets.errors import UserError
 from targets.registry import first_line
 
@@ -150,7 +150,7 @@ def _has_safetensors(path: Path) -> bool:
     for file in pickles:
         try:
             torch.load(file, map_location="meta", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):
+        except DAMAGED:
             cure = "save the network again with save_pretrained(…, safe_serialization=True)"
             raise UserError(f"{file}: holds more than tensors, so loading it could run code; {cure}") from None
     return False

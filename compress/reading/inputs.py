@@ -1,12 +1,24 @@
-"""What a file's inputs are where there are no data to compare with."""
+"""What a network takes, told without data."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from compress.sources.base import Input
 from targets.base import Tensor
 
 LARGEST_CHANNELS = 4
 """So few in the last of four axes, and more before them, are an image's channels."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a network takes, laid out as data are: `shape` of one sample, so its first entry is 1, images NCHW; `dtype` is numpy's name.
+
+    None stands for a size that the source leaves open.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
 
 
 def of_file(tensors: Sequence[Tensor]) -> tuple[Input, ...]:

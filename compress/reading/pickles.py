@@ -3,14 +3,13 @@
 import io
 import pickle
 import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from struct import error as StructError
 from typing import Any, BinaryIO, ClassVar
 
+from compress.reading.faults import DAMAGED
 from compress.trust import check_sizes
 from targets.errors import UserError
 from targets.registry import first_line
@@ -30,12 +29,6 @@ OLD_MAGIC = 0x1950A86A20F9469CFC6C
 LARGEST = 512 * 2**20
 DEEPEST = 100
 """How far modules lie in each other; a pickle may hold itself."""
-
-FAULTS = (
-    *(pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError),
-    *(ImportError, OverflowError, zipfile.BadZipFile, zlib.error, NotImplementedError, StructError),
-)
-"""What a damaged pickle or archive ends in."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +82,12 @@ def outline(path: Path) -> Any:
             return in_archive(archive, next(name for name in archive.namelist() if name.endswith("/data.pkl")))
     except StopIteration:
         raise UserError(f"{path}: is a zip archive of something else than a network") from None
-    except FAULTS as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: can't be read as a file of torch.save: {first_line(error)}") from None
 
 
 def in_archive(archive: zipfile.ZipFile, name: str) -> Any:
-    """What one pickle in an archive holds. Raises what is among `FAULTS`."""
+    """What one pickle in an archive holds. Raises what is among `DAMAGED`."""
     if archive.getinfo(name).file_size > LARGEST:
         raise ValueError(f"{name} is larger than any real one")
     return _Unpickler(io.BytesIO(archive.read(name))).load()

@@ -1,4 +1,4 @@
-"""Runs a network that came from a file, first without computing anything, so that nothing wrong with it can fill the memory."""
+"""Runs a network on one sample before anything else is done with it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,18 +8,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode  # torch.export's own w
 from torch.utils._python_dispatch import TorchDispatchMode  # sees what every operator makes; untyped in torch
 from torch.utils._pytree import tree_leaves
 
+from compress.reading.faults import UNFIT
 from targets.errors import UserError
 from targets.registry import first_line
 
 LARGEST = 2**27
 """Numbers in one tensor for one sample: half a gigabyte, more than a device of the kind meant here has."""
 
-FAULTS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, AssertionError, MemoryError)
-"""What operators raise when what they are given doesn't fit."""
-
 
 def try_out(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> None:
-    """Runs the module on the shapes of an example, then on its numbers.
+    """Runs the module of a file on the shapes of an example, then on its numbers, so that nothing wrong with it can fill the memory.
 
     UserError, without the file's name, for what fails and for tensors beyond `LARGEST`.
     """
@@ -29,8 +27,18 @@ def try_out(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> None:
             module(*(mode.from_tensor(tensor) for tensor in example))
         with torch.no_grad():
             module(*example)  # finds what torch checks with numbers alone, such as mixed types
-    except FAULTS as error:
+    except UNFIT as error:
         raise UserError(f"can't be run: {first_line(error)}") from error
+
+
+def check_example(module: torch.nn.Module, example: Sequence[torch.Tensor], source: str) -> None:
+    """Runs one sample through a network whose code is trusted. UserError where the data's shape is not what it takes, with its reason."""
+    try:
+        with torch.no_grad():
+            module(*example)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
+        raise UserError(f"model.source: {source} does not take data of shape {shapes}: {first_line(error)}") from error
 
 
 class _Sizes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -1,12 +1,14 @@
 """Where networks come from: each file reads one kind of source. The first whose `reads` says yes is used."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from compress.model import Model
 from compress.reading.unreadable import explain
 from compress.sources.base import SourceOptions
 from targets.errors import UserError
 from targets.registry import PluginFolder
+
+if TYPE_CHECKING:
+    from compress.model import Model
 
 SOURCES = PluginFolder("compress.sources", "model source")
 
@@ -30,9 +32,9 @@ def kinds() -> str:
     return ", ".join(SOURCES.load(name).kind for name in SOURCES.names())
 
 
-def load(options: SourceOptions, example: tuple[Any, ...]) -> Model:
+def load(options: SourceOptions, example: tuple[Any, ...]) -> "Model":
     """The network of a source, captured with one batch of real inputs as numpy arrays [N, …] float32."""
     import torch
 
-    loaded: Model = find(options)(tuple(torch.from_numpy(array[:1]) for array in example))
+    loaded: "Model" = find(options)(tuple(torch.from_numpy(array[:1]) for array in example))
     return loaded

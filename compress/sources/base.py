@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from compress.reading.inputs import Input
 from targets.formats import onnx
 
 if TYPE_CHECKING:
@@ -56,18 +57,6 @@ class SourceOptions:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Input:
-    """What a network takes, laid out as data are: `shape` of one sample, so its first entry is 1, images NCHW; `dtype` is numpy's name.
-
-    None stands for a size that the source leaves open.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str = "float32"
-
-
 class Source(Protocol):
     """One kind of source, made from the recipe's options."""
 
@@ -78,7 +67,7 @@ class Source(Protocol):
     def reads(options: SourceOptions) -> bool:
         """Whether this is the reader for the source, by its content; by its ending only where the content says nothing."""
 
-    def inputs(self) -> "tuple[Input, ...] | None":
+    def inputs(self) -> tuple[Input, ...] | None:
         """What the network takes, told by the source alone: no data, and no code of its own run. None where only data can tell.
 
         UserError where the source is damaged.

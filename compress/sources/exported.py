@@ -10,9 +10,10 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from compress.model import Model, capture, from_program, inference_graph
+from compress.reading.inputs import Input
 from compress.reading.trial import try_out
 from compress.reading.unreadable import only_named
-from compress.sources.base import Input, SourceOptions
+from compress.sources.base import SourceOptions
 from compress.trust import checked_archive, entries
 from targets.errors import UserError
 from targets.registry import first_line

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import torch
 
 from compress.model import Model, capture
+from compress.reading.faults import DAMAGED
+from compress.reading.trial import check_example
 from compress.sources.base import SourceOptions
-from compress.trust import FAULTS, check_sizes
+from compress.trust import check_sizes
 from targets.errors import UserError
 from targets.registry import first_line, load_named, own_code
 
@@ -83,7 +85,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(
             f"{path}: holds more than tensors, so loading it could run code; save only torch.save(net.state_dict(), …)"
         ) from None
-    except FAULTS as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: can't be read as weights: {first_line(error)}") from None
     return _state_dictionary(saved, path)
 
@@ -106,13 +108,3 @@ def _state_dictionary(saved: Any, path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(saved, dict) or not all(isinstance(value, torch.Tensor) for value in saved.values()):
         raise UserError(f"{path}: holds no dictionary of tensors; save it with torch.save(net.state_dict(), …)")
     return {str(key).removeprefix("module."): value for key, value in saved.items()}
-
-
-def check_example(module: torch.nn.Module, example: Sequence[torch.Tensor], source: str) -> None:
-    """Runs one sample through the network. UserError with torch's reason where the data's shape is not what the network takes."""
-    try:
-        with torch.no_grad():
-            module(*example)
-    except Exception as error:
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
-        raise UserError(f"model.source: {source} does not take data of shape {shapes}: {first_line(error)}") from error

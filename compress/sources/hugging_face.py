@@ -7,8 +7,9 @@ from typing import ClassVar
 import torch
 
 from compress.model import Model, capture
-from compress.sources.base import Input, SourceOptions
-from compress.sources.factory import check_example
+from compress.reading.inputs import Input
+from compress.reading.trial import check_example
+from compress.sources.base import SourceOptions
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import torch
 
 from compress.model import Model, capture, refresh
+from compress.reading.faults import UNFIT
+from compress.reading.inputs import Input
 from compress.reading.tidy import cancel
-from compress.sources.base import Input, SourceOptions
+from compress.sources.base import SourceOptions
 from targets.errors import UserError
 from targets.registry import first_line, load_named, own_code
 
@@ -53,7 +55,7 @@ class Keras:
         try:
             with torch.no_grad():
                 module(*example)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except UNFIT as error:
             raise UserError(f"{path}: can't be run: {first_line(error)}; does Keras load it?") from error
         model = capture(module, tuple(example), self.options.name or path.stem.removesuffix(".weights"))
         cancel(model.graph)

@@ -9,11 +9,11 @@ import torch
 from compress.lowering.nodes import is_constant, operator_name
 from compress.model import Model, capture, refresh
 from compress.reading.folding import fold
-from compress.reading.inputs import of_file
+from compress.reading.inputs import Input, of_file
 from compress.reading.onnx.file import network
 from compress.reading.tidy import cancel, join_biases
 from compress.reading.unreadable import only_named
-from compress.sources.base import Input, SourceOptions
+from compress.sources.base import SourceOptions
 from targets import formats
 from targets.formats import onnx
 

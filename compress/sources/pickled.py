@@ -10,9 +10,9 @@ import torch
 from compress.model import Model, capture
 from compress.reading.pickles import Named, outline, tensors
 from compress.reading.torchscript.archive import names
+from compress.reading.trial import check_example
 from compress.reading.unreadable import is_pickle
 from compress.sources.base import SourceOptions
-from compress.sources.factory import check_example
 from targets.errors import UserError
 from targets.registry import first_line, own_code
 

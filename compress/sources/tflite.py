@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 
 from compress.model import Model
-from compress.reading.inputs import of_file
+from compress.reading.inputs import Input, of_file
 from compress.reading.unreadable import only_named
-from compress.sources.base import Input, SourceOptions
+from compress.sources.base import SourceOptions
 from targets import formats
 from targets.formats import tflite
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 import torch
 
 from compress.model import Model, capture
+from compress.reading.inputs import Input
 from compress.reading.torchscript import archive
 from compress.reading.trial import try_out
-from compress.sources.base import Input, SourceOptions
+from compress.sources.base import SourceOptions
 from targets.errors import UserError
 
 

@@ -3,7 +3,6 @@
 import json
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import h5py
 
 from compress.reading import hdf5
+from compress.reading.faults import DAMAGED
 from compress.reading.keras.weights import LARGEST, Weights, weights_of
 from targets.errors import UserError
 from targets.registry import first_line
@@ -21,11 +21,6 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 LARGEST_CONFIG = 64 * 2**20
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
-BROKEN = (
-    *(OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, IndexError, AttributeError, EOFError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-"""What zipfile, json and h5py raise for a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def opened(path: Path, weights: Path | None) -> Iterator[Saved]:
             raise UserError("is damaged or no Keras file; save it again with model.save")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except BROKEN as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: can't be read as a Keras model: {first_line(error)}; save it again with model.save") from error
 
 
@@ -78,7 +73,7 @@ def _read(path: Path, most: int) -> bytes:
 def _is_configuration(path: Path) -> bool:
     try:
         return {"class_name", "config"} <= set(_parsed(_limited(_read(path, LARGEST_CONFIG + 1), path.name)))
-    except (UserError, *BROKEN):
+    except (UserError, *DAMAGED):
         return False
 
 
@@ -86,7 +81,7 @@ def _is_archive(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return {CONFIG, METADATA} <= set(archive.namelist())
-    except BROKEN:
+    except DAMAGED:
         return False
 
 

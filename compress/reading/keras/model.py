@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from compress.reading.inputs import Input
 from compress.reading.keras.config import ModelConfig, read
 from compress.reading.keras.file import opened
 from compress.reading.keras.layer import Array
 from compress.reading.keras.network import Network, Planner, Reading
 from compress.reading.keras.values import FIRST, KERAS, Value
 from compress.reading.modules import with_arguments
-from compress.sources.base import Input
 from targets.errors import UserError
 
 Custom = Mapping[str, Callable[[Mapping[str, Any], Sequence[Array]], nn.Module]]

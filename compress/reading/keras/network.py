@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from compress.reading.faults import UNFIT
 from compress.reading.keras.config import Call, LayerConfig, ModelConfig, Ref, Tree, read
 from compress.reading.keras.layer import Array, Layer, Made
 from compress.reading.keras.layers import LAYERS, ROLES
@@ -15,25 +16,12 @@ from compress.reading.keras.layers.masking import mask_behind
 from compress.reading.keras.operations import operation
 from compress.reading.keras.values import FIRST, KERAS, Layout, Value, mover
 from compress.reading.keras.weights import Weights, key_of
+from compress.reading.trial import LARGEST
 from targets.errors import UserError, did_you_mean
 from targets.registry import first_line
 
-LARGEST = 2**27
-"""Numbers of one sample's tensor: more than a network for the edge has."""
 IGNORED = {"training", "mask"}
 """What a call may say that changes nothing in inference, unless it is a tensor."""
-NOT_PLANNED = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    AttributeError,
-    OverflowError,
-    ZeroDivisionError,
-    NotImplementedError,
-)
-"""What torch and rules raise for a configuration that fits no network."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +127,7 @@ class Planner:
             takes = tuple(self._in(slot, layout) for slot, layout in zip(slots, made.takes, strict=True))
             samples = self.reading.run(self.network.get_submodule(name), [self.values[slot].sample for slot in takes])
             mask = mask_behind(Layer(config.name, config.kind, config.config, ()), given)
-        except NOT_PLANNED as error:
+        except UNFIT as error:
             raise UserError(f"layer '{config.name}' ({config.kind}): can't be read: {first_line(error)}") from error
         gives = tuple(self._add(Value(sample, layout, mask)) for sample, layout in zip(samples, made.gives, strict=True))
         self.network.steps.append(Step(name, takes, gives))

@@ -8,6 +8,7 @@ import torch
 
 from compress.lowering.nodes import operator_name
 from compress.model import Model, capture, first_output, refresh
+from compress.reading.faults import UNFIT
 from compress.reading.folding import fold
 from compress.reading.layout import fits
 from compress.reading.tflite import pairs
@@ -38,7 +39,7 @@ def lift(path: Path, example: Sequence[torch.Tensor], source: Path, name: str) -
         raise UserError(f"{source}: {error}; {takers} no lifting") from None
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+    except UNFIT as error:
         raise UserError(f"{source}: can't be lifted to torch: {first_line(error)}; `edgepress profile` takes it as it is") from error
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from compress.reading.pickles import FAULTS, Outline, check_storages, in_archive
+from compress.reading.faults import DAMAGED
+from compress.reading.pickles import Outline, check_storages, in_archive
 from compress.trust import check_sizes, entries, packed
 from targets.errors import UserError
 from targets.registry import first_line
@@ -43,7 +44,7 @@ def open_script(path: Path, *, trust: bool) -> Any:
             script = load(checked, map_location="cpu").eval()
     except RuntimeError as error:
         raise UserError(f"{path}: can't be read as TorchScript: {_reason(error)}") from None
-    except FAULTS as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
     if not hasattr(script, "forward"):
         raise UserError(f"{path}: can't be read as TorchScript: it has no 'forward'; save it again with torch.jit.save")
@@ -70,7 +71,7 @@ def traced_with(path: Path) -> tuple[Outline, ...] | None:
         with zipfile.ZipFile(path) as archive:
             name = next((name for name in archive.namelist() if name.endswith("/traced_inputs.pkl")), None)
             held = in_archive(archive, name) if name else None
-    except FAULTS as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
     given = held.get("forward") if isinstance(held, dict) else None
     if not isinstance(given, list) or not given or not all(isinstance(each, Outline) for each in given):
