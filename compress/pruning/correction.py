@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import fx
@@ -11,13 +11,43 @@ from compress.context import Context
 from compress.model import Model
 from compress.pruning.analysis import operator
 from compress.pruning.patches import SUPPORTED, Geometry, calibration_batches, thinned
-from compress.pruning.surgery import Cut, set_weight, weight_of
+from compress.pruning.surgery import set_weight, weight_of
 
 RIDGE = 0.1
 """How strongly weights are held where they were, relative to the mean square of their inputs."""
 
 Batches = Sequence[tuple[torch.Tensor, ...]]
 RowsOf = Mapping[fx.Node, Callable[[torch.Tensor], torch.Tensor]]
+
+
+class Change(Protocol):
+    """How a smaller graph stands to the whole network's: `nodes` are the whole network's by those of the smaller one that stand for them."""
+
+    nodes: dict[fx.Node, fx.Node]
+
+    @property
+    def largest(self) -> int:
+        """How many elements the whole network's largest tensor has for one sample."""
+
+    def left(self, node: fx.Node, value: torch.Tensor) -> torch.Tensor:
+        """What the smaller graph has of the value of a node of the whole network."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A change that leaves every value its shape: layers were replaced or left out."""
+
+    nodes: dict[fx.Node, fx.Node]
+
+    @property
+    def largest(self) -> int:
+        """See `Change`."""
+        values = [value for node in self.nodes.values() if isinstance(value := node.meta.get("val"), torch.Tensor)]
+        return max(value.numel() // max(1, value.shape[0] if value.ndim else 1) for value in values)
+
+    def left(self, node: fx.Node, value: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  as `Change` has it
+        """All of it."""
+        return value
 
 
 @dataclass(frozen=True)
@@ -38,15 +68,20 @@ class Aim:
         """The node of the whole network whose output is aimed at."""
         return self.joined or self.layer
 
+    @property
+    def nodes(self) -> list[fx.Node]:
+        """The nodes of the whole network that the smaller one must have for the layer to be solved anew."""
+        return [node for node in (self.layer, self.norm, self.shortcut) if node is not None]
 
-def correct(model: Model, graph: fx.GraphModule, cut: Cut, context: Context) -> None:
-    """Changes the weights of the pruned graph, layer by layer in the order in which they run, in place.
 
-    Each layer's inputs are those of the pruned network as corrected so far, over the calibration data.
+def correct(model: Model, graph: fx.GraphModule, cut: Change, context: Context) -> None:
+    """Changes the weights of the smaller graph, layer by layer in the order in which they run, in place.
+
+    Each layer's inputs are those of the smaller network as corrected so far, over the calibration data.
     """
-    aims = _aims(model.graph)
     copies = {node: copied for copied, node in cut.nodes.items()}
-    batches = list(calibration_batches(context.data.calibration, model.free_batch, cut.analysis.largest))
+    aims = {node: aim for node, aim in _aims(model.graph).items() if all(each in copies for each in aim.nodes)}
+    batches = list(calibration_batches(context.data.calibration, model.free_batch, cut.largest))
     nodes = [(copied, cut.nodes.get(copied)) for copied in graph.graph.nodes]
     with torch.no_grad(), context.progress.task("least-squares correction", len(nodes)) as task:
         rows_of = {node: _geometry(graph, copies[node]).results for node in aims}
@@ -85,7 +120,7 @@ def _only_user(node: fx.Node) -> fx.Node | None:
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
-def _record(model: Model, cut: Cut, aims: dict[fx.Node, Aim], rows_of: RowsOf, batches: Batches) -> dict[fx.Node, list[torch.Tensor]]:
+def _record(model: Model, cut: Change, aims: dict[fx.Node, Aim], rows_of: RowsOf, batches: Batches) -> dict[fx.Node, list[torch.Tensor]]:
     """For each layer and batch the whole network's outputs aimed at, as rows of the channels that are left."""
     recorder = _Recorder(model.graph, {aim.recorded for aim in aims.values()})
     wanted: dict[fx.Node, list[torch.Tensor]] = {node: [] for node in aims}

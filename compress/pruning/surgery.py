@@ -24,6 +24,11 @@ class Cut:
         self.analysis, self.nodes = analysis, nodes
         self._removed = torch.tensor(sorted(removed), dtype=torch.int64)
 
+    @property
+    def largest(self) -> int:
+        """How many elements the network's largest tensor has for one sample."""
+        return self.analysis.largest
+
     def mask(self, labels: Labels) -> torch.Tensor:
         """Which elements are left, bool of the same shape."""
         return ~torch.isin(self.analysis.classes.find(labels), self._removed)
