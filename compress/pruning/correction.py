@@ -21,7 +21,7 @@ RowsOf = Mapping[fx.Node, Callable[[torch.Tensor], torch.Tensor]]
 
 
 class Change(Protocol):
-    """How a smaller graph stands to the whole network's: `nodes` are the whole network's by those of the smaller one that stand for them."""
+    """How a smaller graph stands to the whole network's: `nodes` are those of the whole by those that stand for them in the smaller."""
 
     nodes: dict[fx.Node, fx.Node]
 
