@@ -36,5 +36,5 @@ def load(options: SourceOptions, example: tuple[Any, ...]) -> "Model":
     """The network of a source, captured with one batch of real inputs as numpy arrays [N, …] float32."""
     import torch
 
-    loaded: "Model" = find(options)(tuple(torch.from_numpy(array[:1]) for array in example))
+    loaded: Model = find(options)(tuple(torch.from_numpy(array[:1]) for array in example))
     return loaded
