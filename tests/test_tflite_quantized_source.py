@@ -15,7 +15,7 @@ from compress.data.base import Data
 from compress.exporters.c import C
 from compress.exporters.onnx import Onnx
 from compress.exporters.tflite import Tflite
-from compress.lowering import flatbuffer
+from targets.formats import tflite_objects
 from compress.lowering.layout import arranged
 from compress.parity import compare
 from compress.passes.prune_weights import PruneWeights
@@ -138,10 +138,10 @@ def test_a_pass_that_wants_real_numbers_says_what_can_be_done(tmp_path):
 
 def test_integers_that_are_not_known_are_named_with_what_takes_them(tmp_path):
     artifact, inputs = quantized_file(Classifier, IMAGE, tmp_path)
-    file = flatbuffer.read(artifact.path.read_bytes())
+    file = tflite_objects.read(artifact.path.read_bytes())
     for tensor in file.subgraphs[0].tensors:
         tensor.type = TensorType.UINT8 if tensor.type == TensorType.INT8 else tensor.type
-    artifact.path.write_bytes(flatbuffer.write(file))
+    artifact.path.write_bytes(tflite_objects.write(file))
     with pytest.raises(UserError, match=r"holds quantized uint8; .* `edgepress profile` and `edgepress compile` need no lifting"):
         compress.load(artifact.path, data_of(inputs))
 

@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from compress.lowering.flatbuffer import text
+from targets.formats.tflite_objects import text
 
 
 def add_buffer(file: Any, values: NDArray[Any]) -> int:

@@ -36,7 +36,6 @@ def to_bytes(model: Model, channels_last: bool) -> bytes:
 
 def _tidy(model: Model, content: bytes) -> bytes:
     from compress.lowering import (
-        flatbuffer,
         flatten_order,
         halved_constants,
         tflite_integers,
@@ -44,8 +43,9 @@ def _tidy(model: Model, content: bytes) -> bytes:
         tflite_operators,
         tflite_weights,
     )
+    from targets.formats import tflite_objects
 
-    file = flatbuffer.read(content)
+    file = tflite_objects.read(content)
     file.description = "edgepress"
     tflite_operators.write_builtins(file)
     read_as_real = tflite_weights.store(file, stored_weights.stored(model.graph))
@@ -60,7 +60,7 @@ def _tidy(model: Model, content: bytes) -> bytes:
     if any(constant(model.graph, node).dtype == torch.float16 for node in model.graph.graph.nodes if node.op == "get_attr"):
         halved_constants.halve(file)
     _refuse_floats(file, _schemes(model))
-    return flatbuffer.write(file)
+    return tflite_objects.write(file)
 
 
 def _int16(model: Model) -> dict[fx.Node, str]:
@@ -76,7 +76,7 @@ def _schemes(model: Model) -> dict[str, str]:
 
 def _refuse_without_kernel(file: Any) -> None:
     """The converter writes what it can't lower as StableHLO operators, most of which no runtime has."""
-    from compress.lowering.flatbuffer import operator_names
+    from targets.formats.tflite_objects import operator_names
 
     without = [name for name in operator_names(file) if name.startswith("STABLEHLO_") and name != "STABLEHLO_COMPOSITE"]
     if without:
@@ -86,7 +86,7 @@ def _refuse_without_kernel(file: Any) -> None:
 
 def _refuse_floats(file: Any, schemes: Mapping[str, str]) -> None:
     """A converter that falls back to float says nothing; we do. In a network partly in float, operators go by their layers' names."""
-    from compress.lowering.flatbuffer import FLOATS, operator_names, text
+    from targets.formats.tflite_objects import FLOATS, operator_names, text
 
     graph = file.subgraphs[0]
     everywhere = bool(schemes) and all(scheme in INTEGERS for scheme in schemes.values())

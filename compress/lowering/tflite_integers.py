@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from compress.lowering.flatbuffer import operator_names
 from targets.formats import nibbles
+from targets.formats.tflite_objects import operator_names
 
 Type = schema.TensorType
 BIAS_INPUTS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}

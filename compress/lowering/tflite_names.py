@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from compress.lowering.flatbuffer import text
+from targets.formats.tflite_objects import text
 
 
 def rename(file: Any, inputs: Sequence[str], outputs: Sequence[str], weighted: Collection[str]) -> None:

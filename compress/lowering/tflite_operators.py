@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from compress.lowering.flatbuffer import drop_unused, operator_code, operator_kind, text
 from compress.lowering.own_operators import NAMESPACE
 from targets.errors import ExportError
+from targets.formats.tflite_objects import drop_unused, operator_code, operator_kind, text
 
 BIAS_SINCE = 3
 """The first version of TRANSPOSE_CONV that adds a bias."""
