@@ -18,8 +18,28 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
+class Kernel:
+    """The call `function((structure){members}, arguments)`, whose code layers of one kind may share (see `sharing`).
+
+    `arguments` are names of pointers, as a layer's body has them, or literals. `kind` are the members that choose the kernel's loops:
+    layers that share its code agree in them, and in the literals.
+    """
+
+    function: str
+    structure: str
+    members: Mapping[str, int]
+    arguments: tuple[str, ...]
+    kind: tuple[str, ...] = ()
+
+    @property
+    def pointers(self) -> tuple[str, ...]:
+        """The arguments that are pointers."""
+        return tuple(argument for argument in self.arguments if argument.isidentifier())
+
+
+@dataclass(frozen=True, eq=False)
 class Layer:
-    """One function of the generated C.
+    """One function of the generated C: a call of `kernel`, or `body` where there is none.
 
     `body` is C: `x0`, `x1`, … are the operator's computed inputs in their order in the file, `y0`, … its outputs, `scratch` is int8_t
     memory of `scratch_bytes`, and constants go by the names they have here. `headers` are kernels of `kernels/`.
@@ -29,6 +49,7 @@ class Layer:
     """
 
     body: str = ""
+    kernel: Kernel | None = None
     headers: tuple[str, ...] = ()
     constants: tuple[Constant, ...] = ()
     macs: int = 0

@@ -43,9 +43,10 @@ def comment(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.:;+\- ]", "_", name)[:100]
 
 
-def structure(kind: str, **values: int) -> str:
-    """A compound literal of a kernel's structure."""
-    return f"({kind}){{{', '.join(f'.{key} = {literal(value)}' for key, value in values.items())}}}"
+def structure(kind: str, **values: int | str) -> str:
+    """A compound literal of a kernel's structure, of numbers or of expressions in C."""
+    members = (f".{key} = {value if isinstance(value, str) else literal(value)}" for key, value in values.items())
+    return f"({kind}){{{', '.join(members)}}}"
 
 
 def literal(value: int) -> str:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from targets.formats.tflite import Graph, Tensor
 from targets.microcontroller.compiler.layer import Layer
 from targets.microcontroller.compiler.memory import Memory
-from targets.microcontroller.compiler.text import C_TYPES, comment, declaration, definition, qualify
+from targets.microcontroller.compiler.sharing import Copy, share
+from targets.microcontroller.compiler.text import C_TYPES, comment, declaration, definition, literal, qualify, structure
 
 NOTICE = "/* Written by edgepress from a .tflite file; the same file gives the same text. C99, no heap, no state, reentrant. */"
 
@@ -20,9 +22,18 @@ class Program:
     layers: tuple[Layer, ...]
     memory: Memory
 
+    @cached_property
+    def copies(self) -> dict[int, Copy]:
+        """The code that layers share, by their steps."""
+        return share(self.layers)
+
     def function(self, step: int) -> str:
         """The C name of a layer's function."""
         return f"{self.name}_layer_{step:02d}_{self.graph.operators[step].name.lower()}"
+
+    def kernel(self, copy: Copy) -> str:
+        """The C name of a kernel that layers share."""
+        return f"{self.name}_{copy.kernel.function.removeprefix('ep_')}_{copy.number}"
 
     def prefix(self, step: int) -> str:
         """What the names of a layer's constants start with."""
@@ -47,12 +58,13 @@ def header(program: Program) -> str:
 
 
 def source(program: Program) -> str:
-    """`<name>.c`: a function a layer, and the one that calls them."""
+    """`<name>.c`: the kernels that layers share, a function a layer, and the one that calls them."""
     name = program.name
     headers = sorted({header for layer in program.layers for header in layer.headers} | {"edgepress_common.h"})
     includes = [f'#include "{header}"' for header in (f"{name}.h", f"{name}_weights.h", *headers)]
     functions = [_function(program, step) for step, layer in enumerate(program.layers) if not layer.is_view]
-    return "\n\n".join([NOTICE, "\n".join(includes), *functions, _run(program)]) + "\n"
+    kernels = [_kernel(program, copy) for copy in dict.fromkeys(program.copies.values())]
+    return "\n\n".join([NOTICE, "\n".join(includes), *kernels, *functions, _run(program)]) + "\n"
 
 
 def weights(program: Program) -> tuple[str, str]:
@@ -100,7 +112,37 @@ def _function(program: Program, step: int) -> str:
     label = comment(tensors[operator.outputs[0]].name)
     return (
         f"/* {operator.name}: {label} */\n"
-        f"EP_LAYER void {program.function(step)}({', '.join(parameters)}) {{\n    {qualify(layer.body, names)}\n}}"
+        f"EP_LAYER void {program.function(step)}({', '.join(parameters)}) {{\n    {qualify(_body(program, step), names)}\n}}"
+    )
+
+
+def _body(program: Program, step: int) -> str:
+    """The layer's own text, its kernel, or the call of the copy that it shares."""
+    layer, copy = program.layers[step], program.copies.get(step)
+    if layer.kernel is None:
+        return layer.body
+    if copy is None:
+        return f"{layer.kernel.function}({structure(layer.kernel.structure, **layer.kernel.members)},\n        {', '.join(layer.kernel.arguments)});"
+    if not copy.varying:
+        return f"{program.kernel(copy)}({', '.join(layer.kernel.pointers)});"
+    values = ", ".join(literal(layer.kernel.members[member]) for member in copy.varying)
+    return (
+        f"static const int32_t shape[{len(copy.varying)}] = {{{values}}};\n"
+        f"    {program.kernel(copy)}(shape, {', '.join(layer.kernel.pointers)});"
+    )
+
+
+def _kernel(program: Program, copy: Copy) -> str:
+    """A kernel's code for several layers."""
+    kernel = copy.kernel
+    parameters = [f"{'' if name[0] == 'y' or name == 'scratch' else 'const '}void *{name}" for name in kernel.pointers]
+    parameters = ["const int32_t *shape", *parameters] if copy.varying else parameters
+    members = {**kernel.members, **{member: f"shape[{place}]" for place, member in enumerate(copy.varying)}}
+    steps = ", ".join(f"{step:02d}" for step in copy.steps)
+    return (
+        f"/* Layers {steps}{': ' * bool(copy.varying)}{', '.join(copy.varying)} */\n"
+        f"EP_LAYER void {program.kernel(copy)}({', '.join(parameters)}) {{\n"
+        f"    {kernel.function}({structure(kernel.structure, **members)},\n        {', '.join(kernel.arguments)});\n}}"
     )
 
 

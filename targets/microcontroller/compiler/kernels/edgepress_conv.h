@@ -10,7 +10,9 @@ typedef struct {
     int32_t depth, filters; /* what one call works on: all channels unless there are groups */
     int32_t kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width, pad_top, pad_left;
     int32_t input_zero_point, output_zero_point, lowest, highest;
-    int32_t small, joined, padded; /* whether short requantization, joined weights and windows over the edge or with gaps are in use */
+    /* Whether short requantization, joined weights, windows over the edge or with gaps, depths of whole words, pairs of filters and groups
+       are in use. */
+    int32_t small, joined, padded, words, paired, grouped;
 } ep_conv_t;
 
 EP_INLINE int8_t ep_conv_output(const ep_conv_t s, int32_t sum, int32_t multiplier, int32_t shift) {
@@ -22,7 +24,7 @@ EP_INLINE int8_t ep_conv_output(const ep_conv_t s, int32_t sum, int32_t multipli
 EP_INLINE int32_t ep_row_inside(const ep_conv_t s, int32_t y, int32_t left) {
     const int32_t right = left + (s.kernel_width - 1) * s.dilation_width;
     const int32_t inside = !s.padded || (y >= 0 && y < s.input_height && left >= 0 && right < s.input_width);
-    return inside && s.dilation_width == 1 && s.depth == s.input_channels;
+    return inside && s.dilation_width == 1 && !s.grouped;
 }
 
 EP_INLINE int32_t ep_tap_inside(const ep_conv_t s, int32_t y, int32_t x) {
@@ -55,7 +57,7 @@ EP_INLINE void ep_patch(const ep_conv_t s, const int8_t *input, int32_t top, int
 /* The input under the kernel at one output position, widened for pixel 0 or 1 of `to`. */
 EP_INLINE void ep_wide_patch(const ep_conv_t s, const int8_t *input, int32_t top, int32_t left, int8_t *bytes, int32_t *to) {
     const int32_t size = s.kernel_height * s.kernel_width * s.depth;
-    if (s.depth % 4 != 0) {
+    if (!s.words) {
         ep_patch(s, input, top, left, bytes);
         EP_FILL(bytes + size, 0, (size_t)(-size & 3));
         ep_widen(bytes, size + (-size & 3), to);
@@ -82,6 +84,13 @@ EP_INLINE int8_t ep_wide_output(const ep_conv_t s, int32_t sum, int32_t bias, in
     return (int8_t)ep_clamp(ep_requantize_twice(sum * 2 + bias * 2, multiplier, shift, s.output_zero_point), s.lowest, s.highest);
 }
 
+/* One channel of two pixels. */
+EP_INLINE void ep_wide_outputs(const ep_conv_t s, int32_t sum0, int32_t sum1, int32_t bias, int32_t multiplier, int32_t shift, int8_t *pixel0,
+                               int8_t *pixel1) {
+    *pixel0 = ep_wide_output(s, sum0, bias, multiplier, shift);
+    *pixel1 = ep_wide_output(s, sum1, bias, multiplier, shift);
+}
+
 /* Two neighbouring pixels at a time; of an odd number the last is done twice. */
 EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *weights, const int32_t *bias, const int32_t *multiplier,
                        const int8_t *shift, int8_t *scratch, int8_t *output) {
@@ -103,11 +112,10 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *we
         EP_ROLLED for (int32_t channel = 0; channel < s.filters; channel += 2) {
             const ep_sums_t sums = ep_dot(groups, s.joined, wide, w);
             w += 2 * groups;
-            output[channel] = ep_wide_output(s, sums.a0, bias[channel], multiplier[channel], shift[channel]);
-            next[channel] = ep_wide_output(s, sums.a1, bias[channel], multiplier[channel], shift[channel]);
-            if (s.filters % 2 == 0 || channel + 1 < s.filters) {
-                output[channel + 1] = ep_wide_output(s, sums.b0, bias[channel + 1], multiplier[channel + 1], shift[channel + 1]);
-                next[channel + 1] = ep_wide_output(s, sums.b1, bias[channel + 1], multiplier[channel + 1], shift[channel + 1]);
+            ep_wide_outputs(s, sums.a0, sums.a1, bias[channel], multiplier[channel], shift[channel], output + channel, next + channel);
+            if (s.paired || channel + 1 < s.filters) {
+                const int32_t b = channel + 1;
+                ep_wide_outputs(s, sums.b0, sums.b1, bias[b], multiplier[b], shift[b], output + b, next + b);
             }
         }
         output = next + s.output_channels;

@@ -1,10 +1,16 @@
 """CONV_2D."""
 
+from collections.abc import Mapping
+
 from targets.formats.tflite_options import Conv2DOptions
 from targets.microcontroller.compiler import convolution, packing
-from targets.microcontroller.compiler.layer import Constant, Layer
+from targets.microcontroller.compiler.layer import Constant, Kernel, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
+
+ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
+KIND = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width")
+KIND += ("small", "joined", "padded", "words", "paired")
 
 
 class Conv2d:
@@ -30,8 +36,7 @@ class Conv2d:
         folded = convolution.fold(node, node.constant(1, "weights").reshape(channels, -1))
         packed = packing.pack(folded.values, groups)
         requantization = convolution.requantization(node, folded, 0)
-        shape = structure(
-            "ep_conv_t",
+        members = dict(
             **convolution.window(vertical, horizontal),
             **convolution.dilation(vertical, horizontal),
             input_channels=depth,
@@ -43,9 +48,13 @@ class Conv2d:
             small=requantization.small,
             joined=packed.joined,
             padded=not (vertical.inside and horizontal.inside),
+            words=kernel_depth % 4 == 0,
+            paired=channels // groups % 2 == 0,
+            grouped=groups > 1,
         )
         return Layer(
-            body=_call(shape, groups, kernel_depth, channels // groups),
+            body=_grouped(members, groups),
+            kernel=Kernel("ep_conv", "ep_conv_t", members, ARGUMENTS, KIND) if groups == 1 else None,
             headers=("edgepress_conv.h",),
             constants=(*packing.either(folded.values, packed), Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * folded.values.shape[1],
@@ -54,14 +63,12 @@ class Conv2d:
         )
 
 
-def _call(shape: str, groups: int, depth: int, filters: int) -> str:
-    """The kernel's call; with groups a loop of calls, each on its own channels."""
-    if groups == 1:
-        return f"ep_conv({shape},\n            x0, weights, bias, multiplier, shift, scratch, y0);"
-    own = f"group * {filters}"
+def _grouped(members: Mapping[str, int], groups: int) -> str:
+    """A loop of calls, each on a group's own channels."""
+    own = f"group * {members['filters']}"
     return (
         f"for (int32_t group = 0; group < {groups}; group++) {{\n"
-        f"        ep_conv({shape},\n"
-        f"            x0 + group * {depth}, weights + group * (int32_t)(sizeof weights / sizeof weights[0] / {groups}),\n"
+        f"        ep_conv({structure('ep_conv_t', **members)},\n"
+        f"            x0 + group * {members['depth']}, weights + group * (int32_t)(sizeof weights / sizeof weights[0] / {groups}),\n"
         f"            bias + {own}, multiplier + {own}, shift + {own}, scratch, y0 + {own});\n    }}"
     )

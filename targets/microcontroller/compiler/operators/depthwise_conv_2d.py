@@ -2,9 +2,11 @@
 
 from targets.formats.tflite_options import DepthwiseConv2DOptions
 from targets.microcontroller.compiler import convolution, packing
-from targets.microcontroller.compiler.layer import Constant, Layer
+from targets.microcontroller.compiler.layer import Constant, Kernel, Layer
 from targets.microcontroller.compiler.node import Node
-from targets.microcontroller.compiler.text import structure
+
+ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
+KIND = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width", "small")
 
 
 class DepthwiseConv2d:
@@ -31,8 +33,7 @@ class DepthwiseConv2d:
             vertical, horizontal, taps = horizontal, vertical, taps.transpose(0, 2, 1)
         folded = convolution.fold(node, taps.reshape(channels, -1))
         requantization = convolution.requantization(node, folded, 3)
-        shape = structure(
-            "ep_conv_t",
+        members = dict(
             **convolution.window(vertical, horizontal),
             **convolution.dilation(vertical, horizontal),
             input_channels=depth,
@@ -42,7 +43,7 @@ class DepthwiseConv2d:
             small=requantization.small,
         )
         return Layer(
-            body=f"ep_depthwise({shape},\n        x0, weights, bias, multiplier, shift, scratch, y0);",
+            kernel=Kernel("ep_depthwise", "ep_conv_t", members, ARGUMENTS, KIND),
             headers=("edgepress_depthwise.h",),
             constants=(*packing.rows(taps, horizontal.window.dilation), Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * kernel_height * kernel_width,
