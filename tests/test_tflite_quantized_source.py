@@ -15,7 +15,6 @@ from compress.data.base import Data
 from compress.exporters.c import C
 from compress.exporters.onnx import Onnx
 from compress.exporters.tflite import Tflite
-from targets.formats import tflite_objects
 from compress.lowering.layout import arranged
 from compress.parity import compare
 from compress.passes.prune_weights import PruneWeights
@@ -24,6 +23,7 @@ from compress.pipeline import apply_one
 from targets import formats
 from targets.errors import UserError
 from targets.formats import tflite as tflite_format
+from targets.formats import tflite_objects
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
