@@ -1,7 +1,6 @@
 """Compiles a .tflite file to freestanding C99: one function a layer, the caller's arena, nothing at run time but the kernels it needs."""
 
 import json
-import re
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from targets.base import Artifact
 from targets.errors import ExportError, UserError
 from targets.formats import c, tflite
 from targets.formats.tflite import Graph, Operator
-from targets.microcontroller.compiler import memory, writer
+from targets.microcontroller.compiler import kernels, memory, writer
 from targets.microcontroller.compiler.layer import Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import C_TYPES, identifier
@@ -21,7 +20,6 @@ from targets.registry import PluginFolder
 
 OPERATORS = PluginFolder("targets.microcontroller.compiler.operators", "operator")
 MAXIMUM_ELEMENTS = 1 << 26
-KERNELS = Path(__file__).parent / "kernels"
 
 
 def compile_tflite(path: Path, directory: Path, name: str | None = None) -> Artifact:
@@ -92,20 +90,9 @@ def _files(program: Program) -> dict[str, str]:
         f"{name}.c": writer.source(program),
         f"{name}_weights.h": declared,
         f"{name}_weights.c": defined,
-        **{kernel.name: kernel.read_text(encoding="ascii") for kernel in _kernels(program)},
+        **kernels.texts(header for layer in program.layers for header in layer.headers),
     }
     return {**files, "model.json": json.dumps(_description(program, sorted(files)), indent=1) + "\n"}
-
-
-def _kernels(program: Program) -> list[Path]:
-    """The kernel headers that the layers use, with those that they include."""
-    found: set[str] = set()
-    wanted = {"edgepress_common.h"}.union(*(layer.headers for layer in program.layers))
-    while wanted:
-        found |= wanted
-        texts = [(KERNELS / name).read_text(encoding="ascii") for name in wanted]
-        wanted = {name for text in texts for name in re.findall(r'#include "(\w+\.h)"', text)} - found
-    return [KERNELS / name for name in sorted(found)]
 
 
 def _description(program: Program, files: list[str]) -> dict[str, Any]:

@@ -1,18 +1,16 @@
-/* Average and maximum over windows, int8, NHWC. What lies outside of the input doesn't count. */
-#ifndef EDGEPRESS_POOL_H
-#define EDGEPRESS_POOL_H
+/* Average and maximum over windows, NHWC. What lies outside of the input doesn't count. */
+#ifndef EDGEPRESS_POOL_T_H
+#define EDGEPRESS_POOL_T_H
 
-#include "edgepress_common.h"
+#include "edgepress_T.h"
 
 typedef struct {
     int32_t input_height, input_width, channels, output_height, output_width;
     int32_t kernel_height, kernel_width, stride_height, stride_width, pad_top, pad_left;
     int32_t lowest, highest;
-} ep_pool_t;
+} ep_pool_T_t;
 
-EP_INLINE int32_t ep_average(int32_t sum, int32_t count) { return (sum > 0 ? sum + count / 2 : sum - count / 2) / count; }
-
-EP_INLINE void ep_pool(const ep_pool_t s, const int8_t *input, int8_t *output, int32_t average) {
+EP_INLINE void ep_pool_T(const ep_pool_T_t s, const element_t *input, element_t *output, int32_t average) {
     for (int32_t oy = 0; oy < s.output_height; oy++) {
         const int32_t top = ep_max(oy * s.stride_height - s.pad_top, 0);
         const int32_t bottom = ep_min(oy * s.stride_height - s.pad_top + s.kernel_height, s.input_height);
@@ -20,16 +18,16 @@ EP_INLINE void ep_pool(const ep_pool_t s, const int8_t *input, int8_t *output, i
             const int32_t left = ep_max(ox * s.stride_width - s.pad_left, 0);
             const int32_t right = ep_min(ox * s.stride_width - s.pad_left + s.kernel_width, s.input_width);
             for (int32_t channel = 0; channel < s.channels; channel++) {
-                int32_t sum = average ? 0 : INT8_MIN;
+                number_t sum = average ? 0 : EP_LOWEST_T;
                 for (int32_t y = top; y < bottom; y++) {
-                    const int8_t *in = input + (y * s.input_width + left) * s.channels + channel;
+                    const element_t *in = input + (y * s.input_width + left) * s.channels + channel;
                     for (int32_t x = left; x < right; x++) {
-                        sum = average ? sum + *in : ep_max(sum, *in);
+                        sum = average ? sum + *in : ep_max_N(sum, *in);
                         in += s.channels;
                     }
                 }
-                const int32_t result = average ? ep_average(sum, (bottom - top) * (right - left)) : sum;
-                *output++ = (int8_t)ep_clamp(result, s.lowest, s.highest);
+                const number_t result = average ? ep_average_N(sum, (bottom - top) * (right - left)) : sum;
+                *output++ = (element_t)ep_clamp_N(result, s.lowest, s.highest);
             }
         }
     }
