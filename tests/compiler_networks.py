@@ -240,12 +240,6 @@ def floats():
     yield "to float", converted("DEQUANTIZE", "int8", "float32")
 
 
-def everywhere():
-    """Every operator with the options that change what it does: label and builder."""
-    for family in (tables, pairs, windows, moves, floats):
-        yield from family()
-
-
 def convolutions():
     """Convolutions whose options take different ways through the kernels."""
     for depthwise in (False, True):

@@ -6,9 +6,10 @@ import subprocess
 
 import numpy as np
 import pytest
-from compiler_networks import convolution, convolutions, dense, everywhere, moved, pooling, softmax, unary
+from compiler_networks import convolution, convolutions, dense, moved, pooling, softmax, unary
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operator_networks import everywhere
 from tflite_files import STRICT, Builder, assert_exact, merged, zig
 
 from targets.errors import ExportError, UserError

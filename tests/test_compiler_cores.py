@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from compiler_networks import convolutions, everywhere
+from compiler_networks import convolutions
+from operator_networks import everywhere
 from tflite_files import merged, random_samples, reference
 
 from targets.microcontroller import cores, firmware
@@ -24,4 +25,4 @@ def test_every_operator_on_a_core(core, tmp_path):
     for sample in random_samples(path, 2):
         wanted = reference(path, [sample])[0]
         for label, want, have in zip(labels, wanted, emulator.infer(sample), strict=True):
-            np.testing.assert_array_equal(np.frombuffer(have, np.int8), want.ravel(), err_msg=label)
+            np.testing.assert_array_equal(np.frombuffer(have, want.dtype), want.ravel(), err_msg=label)

@@ -5,15 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
-from compiler_networks import convolution, convolutions, everywhere, reduction
+from compiler_networks import convolution, convolutions, reduction, unary
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from operator_networks import everywhere, quotients
 from tflite_files import assert_exact, compiled, random_samples, reference
 
 from targets.microcontroller.compiler import supported
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 MLPERF_TINY = ("kws_ref_model", "pretrainedResnet_quant", "vww_96_int8", "str_ww_ref_model")
+
+
+WITHOUT_REFERENCE = ("SUM", "ELU")
+"""Operators that LiteRT has no reference kernel of, or a wrong one; they have tests of their own."""
 
 
 def written(networks, folder):
@@ -36,12 +41,46 @@ def test_sums(tmp_path):
         assert np.abs(have[0].astype(int) - want[0]).max() <= 1
 
 
+def test_divisions(tmp_path):
+    """LiteRT refuses divisors of 0, and its kernel shifts small dividends by more bits than they have: here are large ones."""
+    files = written(quotients(), tmp_path)
+    for path, network in zip(files.values(), compiled(list(files.values()), tmp_path), strict=True):
+        points = [tensor.zero_point for tensor in network.artifact.inputs]
+        samples = [
+            [
+                np.where(np.abs(values - np.int16(point)) < 32, np.int8(point + 32), values)
+                for values, point in zip(sample, points, strict=True)
+            ]
+            for sample in random_samples(path, 5)
+        ]
+        for want, have in zip(reference(path, samples), network.run(samples), strict=True):
+            np.testing.assert_array_equal(have[0], want[0], err_msg=path.stem)
+
+
+def test_a_division_by_zero_goes_to_the_limit(tmp_path):
+    (_, builder), *_ = quotients()
+    (network,) = compiled([builder.write(tmp_path / "div.tflite")], tmp_path)
+    dividends, divisors = (np.full((1, 5, 6), tensor.zero_point, np.int8) for tensor in network.artifact.inputs)
+    dividends.ravel()[:2] = 90, -90
+    assert network.run([[dividends, divisors]])[0][0].ravel()[:3].tolist() == [127, -128, network.artifact.outputs[0].zero_point]
+
+
+def test_exponential_linear_units(tmp_path):
+    """LiteRT has one kernel for it, which isn't among the reference ones."""
+    path = unary("ELU").write(tmp_path / "elu.tflite")
+    samples = random_samples(path, 3)
+    (network,) = compiled([path], tmp_path)
+    wanted = reference(path, samples, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    for want, have in zip(wanted, network.run(samples), strict=True):
+        np.testing.assert_array_equal(have[0], want[0])
+
+
 def test_the_networks_above_visit_every_operator_that_is_supported():
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     names = {code: name for name, code in vars(BuiltinOperator).items() if isinstance(code, int)}
-    visited = {names[code.builtinCode] for _, builder in (*everywhere(), *convolutions()) for code in builder.codes}
-    assert visited | {"SUM"} == set(supported())
+    visited = {names[code.builtinCode] for _, builder in (*everywhere(), *convolutions(), *quotients()) for code in builder.codes}
+    assert visited | set(WITHOUT_REFERENCE) == set(supported())
 
 
 def test_convolutions(tmp_path):

@@ -187,6 +187,8 @@ def random_samples(path: Path, count: int = 3, seed: int = 0) -> list[list[np.nd
 def _random(generator, tensor):
     if tensor.dtype == "float32":
         return generator.normal(0, 2, tensor.shape).astype(np.float32)
+    if tensor.dtype == "bool":
+        return generator.integers(0, 2, tensor.shape).astype(bool)
     limits = np.iinfo(tensor.dtype)
     return generator.integers(limits.min, limits.max + 1, tensor.shape).astype(tensor.dtype)
 

@@ -1,93 +1,119 @@
-"""ADD, SUB, MUL, MAXIMUM and MINIMUM of int8 tensors, with broadcasting."""
+"""Operators of two tensors, with broadcasting."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from targets.formats.tflite import Tensor
 from targets.formats.tflite_options import ArithmeticOptions
-from targets.microcontroller.compiler import convolution, moves
+from targets.microcontroller.compiler import convolution, kernels, moves, operands
 from targets.microcontroller.compiler.fixed_point import quantize_multiplier
-from targets.microcontroller.compiler.layer import Constant, Layer
+from targets.microcontroller.compiler.layer import Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
 
 LOOPS = 4
-RAISED = 1 << 20
-"""ADD and SUB bring both inputs to a common scale with 20 more bits."""
+CALIBRATE = "quantize the model again, with calibration data for both inputs"
+RAISED = {"int8": 1 << 20, "int16": 1 << 15}
+"""ADD and SUB bring both inputs to a common scale with 20 more bits, or with 15."""
 
 
 def lower(node: Node, operation: str) -> Layer:
     """The layer for '+', '-' or '*', or '>' and '<' for the larger and the smaller of two numbers."""
     first, second, output = node.input(0), node.input(1), node.output()
-    for tensor in (first, second, output):
-        node.require_dtype(tensor, "int8")
-    members = _loops(node, first, second, output)
+    if output.dtype != "int8":
+        return _other(node, operation)
     if operation in "+-*":
-        members |= {"first_zero_point": node.scale(first)[1], "second_zero_point": node.scale(second)[1]}
-        members |= convolution.clamp(node, node.options(ArithmeticOptions).activation, output)
-        members |= _product(node) if operation == "*" else _sum(node)
-    else:
-        node.same_scale(first, output)
-        node.same_scale(second, output)
-    operands, constants = _operands(first, second)
-    computed = node.computed()
+        members = zero_points(node) | convolution.clamp(node, node.options(ArithmeticOptions).activation, output)
+        return layer(node, operation, members | (_product(node) if operation == "*" else _sum(node)))
+    node.same_scale(first, output)
+    node.same_scale(second, output)
+    return layer(node, operation, {})
+
+
+def layer(node: Node, operation: str, members: Mapping[str, int], dtype: str = "int8", made: str = "int8") -> Layer:
+    """The layer of kernels/edgepress_binary.h for an operation; `members` are those of its structure but the loops."""
+    first, second, output = node.input(0), node.input(1), node.output()
+    for tensor in (first, second):
+        node.require_dtype(tensor, dtype)
+    node.require_dtype(output, made)
+    loops = _loops(node, first, second, output)
+    names, constants = operands.named(node, 0, 1)
+    kind = dtype if dtype in kernels.WORDS else "int8"
+    pointers = [*(name if dtype == kind else f"(const int8_t *){name}" for name in names), "y0" if made == kind else "(int8_t *)y0"]
+    call = f"ep_binary{kernels.suffix(kind)}({structure('ep_binary_t', **loops, **members)}"
     return Layer(
-        body=f"ep_binary({structure('ep_binary_t', **members)},\n        '{operation}', {operands}, y0);",
-        headers=("edgepress_elementwise.h",),
+        body=f"{call},\n        '{operation}', {', '.join(pointers)});",
+        headers=(kernels.header("binary", kind),),
         constants=constants,
-        in_place={position: 0 for position, tensor in enumerate(computed) if tensor.elements == output.elements},
+        in_place={position: 0 for position, tensor in enumerate(node.computed()) if tensor.elements == output.elements},
     )
 
 
-def _operands(first: Tensor, second: Tensor) -> tuple[str, tuple[Constant, ...]]:
-    """The two operands' names in C, and those that are constants."""
-    names: list[str] = []
-    constants: list[Constant] = []
-    for tensor, name in ((first, "first"), (second, "second")):
-        if tensor.data is None:
-            names.append(f"x{len(names) - len(constants)}")
-        else:
-            names.append(name)
-            constants.append(Constant(name, tensor.data))
-    return ", ".join(names), tuple(constants)
+def floats(node: Node, operation: str) -> Layer:
+    """The layer for an operation of float32; '/', 'd' (the square of the difference) and 'p' (PRELU) are possible, too."""
+    lowest, highest = node.limits(node.options(ArithmeticOptions).activation, node.output())
+    return layer(node, operation, {"lowest": lowest, "highest": highest}, "float32", "float32")
+
+
+def _other(node: Node, operation: str) -> Layer:
+    """Of float32 or int16, which has no zero points."""
+    tensors = node.input(0), node.input(1), node.output()
+    node.require_dtype(node.output(), *kernels.WORDS)
+    if node.output().dtype == "float32":
+        return floats(node, operation)
+    for tensor in tensors:
+        node.require_symmetric(tensor)
+    if operation in "><":
+        node.same_scale(tensors[0], tensors[2])
+        node.same_scale(tensors[1], tensors[2])
+        return layer(node, operation, {}, "int16", "int16")
+    lowest, highest = node.limits(node.options(ArithmeticOptions).activation, node.output())
+    members = _product(node) if operation == "*" else _sum(node)
+    return layer(node, operation, members | {"lowest": lowest, "highest": highest}, "int16", "int16")
+
+
+def zero_points(node: Node) -> dict[str, int]:
+    """The zero points of both inputs, as members of `ep_binary_t`."""
+    return {"first_zero_point": node.scale(node.input(0))[1], "second_zero_point": node.scale(node.input(1))[1]}
+
+
+def multiplier(node: Node, name: str, value: float) -> dict[str, int]:
+    """A real multiplier as two members of `ep_binary_t`."""
+    fraction, shift = quantize_multiplier(value)
+    if not -31 < shift <= 31:
+        raise node.refuse("its scales are too far apart", CALIBRATE)
+    return {f"{name}_multiplier": fraction, f"{name}_shift": shift}
+
+
+def common_scale(node: Node) -> tuple[dict[str, int], float]:
+    """Members that bring both inputs to twice the larger scale, and that scale."""
+    scales = [np.float32(node.scale(tensor)[0]) for tensor in (node.input(0), node.input(1))]
+    twice = float(np.float32(2) * max(scales))
+    first, second = (float(scale) / twice for scale in scales)
+    return multiplier(node, "first", first) | multiplier(node, "second", second), twice
 
 
 def _sum(node: Node) -> dict[str, int]:
-    scales = [np.float32(node.scale(tensor)[0]) for tensor in (node.input(0), node.input(1), node.output())]
-    twice = float(np.float32(2) * max(scales[:2]))
-    members = {}
-    for name, value in zip(("first", "second"), scales[:2], strict=True):
-        members[f"{name}_multiplier"], members[f"{name}_shift"] = quantize_multiplier(float(value) / twice)
-    output = quantize_multiplier(twice / float(np.float32(RAISED) * scales[2]))
-    if output[1] < 0 or max(members["first_shift"], members["second_shift"]) > 30:
-        raise node.refuse("its scales are too far apart", "quantize the model again, with calibration data for both inputs")
-    return {**members, "output_multiplier": output[0], "output_shift": output[1]}
+    members, twice = common_scale(node)
+    members |= multiplier(node, "output", twice / float(np.float32(RAISED[node.output().dtype]) * np.float32(node.scale(node.output())[0])))
+    if min(members["output_shift"], 30 - members["first_shift"], 30 - members["second_shift"]) < 0:
+        raise node.refuse("its scales are too far apart", CALIBRATE)
+    return members
 
 
 def _product(node: Node) -> dict[str, int]:
     first, second, output = (np.float32(node.scale(tensor)[0]) for tensor in (node.input(0), node.input(1), node.output()))
-    multiplier, shift = quantize_multiplier(float(first * second / output))
-    return {"output_multiplier": multiplier, "output_shift": shift}
+    return multiplier(node, "output", float(first * second / output))
 
 
 def _loops(node: Node, first: Tensor, second: Tensor, output: Tensor) -> dict[str, int]:
     """Sizes and steps of the loops over the output, neighbouring axes joined where both inputs allow it."""
-    try:
-        steps = [np.broadcast_to(moves.canvas(tensor), output.shape).strides for tensor in (first, second)]
-    except ValueError:
-        raise node.refuse(
-            f"{list(first.shape)} and {list(second.shape)} don't make {list(output.shape)}", "export the model again"
-        ) from None
-    loops: list[tuple[int, int, int]] = []
-    for size, one, two in zip(output.shape, *steps, strict=True):
-        if size == 1:
-            continue
-        if loops and loops[-1][1:] == (one * size, two * size):
-            loops[-1] = (loops[-1][0] * size, one, two)
-        else:
-            loops.append((size, one, two))
-    if len(loops) > LOOPS:
-        raise node.refuse(f"it broadcasts along {len(loops)} axes", f"reshape its inputs to broadcast along {LOOPS} at most")
-    loops = [(1, 0, 0)] * (LOOPS - len(loops)) + loops
+    if moves.broadcast(first.shape, second.shape) != output.shape:
+        raise node.refuse(f"{list(first.shape)} and {list(second.shape)} don't make {list(output.shape)}", "export the model again")
+    views = [np.broadcast_to(moves.canvas(tensor), output.shape) for tensor in (first, second)]
+    steps = [[step // view.itemsize for step in view.strides] for view in views]
+    loops = moves.loops(node, output.shape, steps, LOOPS)
     members = {f"size{index}": loop[0] for index, loop in enumerate(loops)}
     members |= {f"first{index}": loop[1] for index, loop in enumerate(loops)}
     return members | {f"second{index}": loop[2] for index, loop in enumerate(loops)}

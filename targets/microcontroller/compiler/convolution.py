@@ -9,8 +9,13 @@ from targets.base import Array
 from targets.formats.tflite import Tensor
 from targets.formats.tflite_options import Activation, Padding
 from targets.microcontroller.compiler import fixed_point
-from targets.microcontroller.compiler.layer import Constant
+from targets.microcontroller.compiler.layer import Constant, Kernel
 from targets.microcontroller.compiler.node import Node
+from targets.microcontroller.compiler.text import structure
+
+
+WEIGHTS = {"int8": ("int8",), "int16": ("int8",), "float32": ("float32",)}
+"""The weights' types for each type of input and output."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,14 @@ class Axis:
     def inside(self) -> bool:
         """Whether every window lies in the input, without gaps."""
         return self.pad == 0 and self.padded <= self.input and self.window.dilation == 1
+
+
+def require_dtypes(node: Node) -> None:
+    """Refuses an input, weights or an output of types that don't go together."""
+    source = node.input(0)
+    node.require_dtype(source, *WEIGHTS)
+    node.require_dtype(node.input(1), *WEIGHTS[source.dtype])
+    node.require_dtype(node.output(), source.dtype)
 
 
 def axis(node: Node, padding: Padding, window: Window, size: int, output: int) -> Axis:
@@ -106,8 +119,11 @@ class Weights:
     largest: NDArray[np.int64]
 
 
-def fold(node: Node, values: Array, bias_position: int = 2) -> Weights:
-    """Weights [out, inputs] with the bias of `node`. Refuses where a sum could leave 32 bits."""
+def fold(node: Node, values: Array, bias_position: int = 2, zero_point: int | None = None) -> Weights:
+    """Weights [out, inputs] with the bias of `node`. Refuses where a sum could leave 32 bits.
+
+    `zero_point` is what is folded into the bias, input 0's by default.
+    """
     weights = np.ascontiguousarray(values, np.int8)
     wide = weights.astype(np.int64)
     bias = np.zeros(len(weights), np.int64)
@@ -116,7 +132,7 @@ def fold(node: Node, values: Array, bias_position: int = 2) -> Weights:
         if stored.dtype != np.int32 or stored.size != len(weights):
             raise node.refuse(f"its bias is {stored.dtype} {list(stored.shape)}", f"export it as int32 [{len(weights)}]")
         bias = stored.ravel().astype(np.int64)
-    folded = bias - node.scale(node.input(0))[1] * wide.sum(axis=1)
+    folded = bias - (node.scale(node.input(0))[1] if zero_point is None else zero_point) * wide.sum(axis=1)
     largest = np.maximum(np.abs(wide).sum(axis=1) * 255 + np.abs(bias), np.abs(folded))
     if np.any(largest >= 2**31):
         raise node.refuse("its sums may leave 32 bits", "use fewer weights for each output, or check the bias's scale")
@@ -136,9 +152,9 @@ class Requantization:
         return Constant("multiplier", self.multiplier), Constant("shift", self.shift)
 
 
-def requantization(node: Node, weights: Weights, weight_axis: int) -> Requantization:
-    """From sums of input * weight, with scales along `weight_axis`, to the output."""
-    scales = node.scale(node.input(0))[0] * node.weight_scales(node.input(1), weight_axis) / node.scale(node.output())[0]
+def requantization(node: Node, weights: Weights, weight_axis: int, source: int = 0) -> Requantization:
+    """From sums of input `source` * weight, with scales along `weight_axis`, to the output."""
+    scales = node.scale(node.input(source))[0] * node.weight_scales(node.input(1), weight_axis) / node.scale(node.output())[0]
     multiplier, shift = fixed_point.multipliers(scales)
     tiny = (multiplier == 0) | (shift > 30)
     if np.all(weights.largest < 2**30):  # then such a channel's outputs are all the zero point
@@ -150,3 +166,16 @@ def clamp(node: Node, activation: Activation, output: Tensor) -> dict[str, int]:
     """Zero point and limits of the output as members of the kernels' structures."""
     lowest, highest = node.limits(activation, output)
     return {"output_zero_point": node.scale(output)[1], "lowest": lowest, "highest": highest}
+
+
+def grouped(kernel: Kernel, groups: int) -> str:
+    """The C of a loop of calls of a convolution's kernel, each on a group's own channels."""
+    own = f"group * {kernel.members['filters']}"
+    first = {
+        "x0": f"group * {kernel.members['depth']}",
+        "weights": f"group * (int32_t)(sizeof weights / sizeof weights[0] / {groups})",
+        **dict.fromkeys(("bias", "multiplier", "shift", "y0"), own),
+    }
+    arguments = ", ".join(f"{name} + {first[name]}" if name in first else name for name in kernel.arguments)
+    call = f"{kernel.function}({structure(kernel.structure, **kernel.members)},\n            {arguments});"
+    return f"for (int32_t group = 0; group < {groups}; group++) {{\n        {call}\n    }}"

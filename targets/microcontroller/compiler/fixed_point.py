@@ -117,3 +117,25 @@ def _first_sum(scale: float, value: int) -> int:
     while round_half_away(at * scale) < value:
         at += 1
     return at
+
+
+def inverse_square_root(value: int) -> tuple[int, int]:
+    """1 / sqrt(value) as (fraction, right shift) for `multiply`; five steps of Newton and Raphson's method in Q3.28, as in the kernels."""
+    if value <= 1:
+        return 2**31 - 1, 0
+    right = 11
+    while value >= 2**29:
+        value, right = value // 4, right + 1
+    pairs = (31 - value.bit_length()) // 2 - 1
+    half = rounding_shift(value << 2 * pairs >> 1, 1)
+    root = 1 << 28
+    for _ in range(5):
+        cube = _high(_high(root, root), root) << 6
+        root = (_high(3 << 27, root) - _high(half, cube)) << 3
+    root = _high(root, 1518500250)
+    right -= pairs
+    return root << max(-right, 0), max(right, 0)
+
+
+def _high(first: int, second: int) -> int:
+    return (first * second + (1 << 30)) >> 31

@@ -7,7 +7,7 @@ import numpy as np
 
 from targets.base import Array
 from targets.formats.tflite import Tensor
-from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
 
@@ -44,18 +44,11 @@ def move(node: Node, source: str, taken: Block, destination: str, made: Block) -
     run = node.output().elements and np.dtype(node.output().dtype).itemsize
     while axes and axes[-1][1:] == (run, run):
         run *= axes.pop()[0]
-    merged: list[tuple[int, int, int]] = []
-    for size, from_step, to_step in axes:
-        if merged and merged[-1][1:] == (from_step * size, to_step * size):
-            merged[-1] = (merged[-1][0] * size, from_step, to_step)
-        else:
-            merged.append((size, from_step, to_step))
-    if len(merged) > LOOPS:
-        raise node.refuse(f"it moves numbers along {len(merged)} axes", f"split it into steps of at most {LOOPS}")
-    loops = [(1, 0, 0)] * (LOOPS - len(merged)) + merged
-    members = {f"size{index}": loop[0] for index, loop in enumerate(loops)}
-    members |= {f"from{index}": loop[1] for index, loop in enumerate(loops)}
-    members |= {f"to{index}": loop[2] for index, loop in enumerate(loops)}
+    sizes, from_steps, to_steps = (tuple(column) for column in zip(*axes, strict=True)) if axes else ((), (), ())
+    nested = loops(node, sizes, (from_steps, to_steps), LOOPS)
+    members = {f"size{index}": loop[0] for index, loop in enumerate(nested)}
+    members |= {f"from{index}": loop[1] for index, loop in enumerate(nested)}
+    members |= {f"to{index}": loop[2] for index, loop in enumerate(nested)}
     start = f"(const int8_t *){source} + {taken.offset}"
     return f"ep_copy({structure('ep_copy_t', run=run, **members)},\n        {start}, (int8_t *){destination} + {made.offset});"
 
@@ -78,21 +71,44 @@ def scattered(node: Node, parts: Sequence[Block]) -> Layer:
     return layer(statements)
 
 
-def layer(statements: Sequence[str]) -> Layer:
+def layer(statements: Sequence[str], constants: tuple[Constant, ...] = ()) -> Layer:
     """A layer of copies."""
-    return Layer(body="\n    ".join(statements), headers=("edgepress_copy.h",))
+    return Layer(body="\n    ".join(statements), headers=("edgepress_copy.h",), constants=constants)
 
 
-def checked(node: Node, *positions: int) -> tuple[Tensor, ...]:
-    """These inputs, after a check that each has the output's dtype and scale."""
+def checked(node: Node, *positions: int, constants: bool = False) -> tuple[Tensor, ...]:
+    """These inputs, after a check that each has the output's dtype and scale, and that it isn't a constant unless `constants` allows it."""
     tensors = tuple(node.input(position) for position in positions)
     for tensor in tensors:
         node.require_dtype(tensor, node.output().dtype)
-        if tensor.data is not None:
+        if tensor.data is not None and not constants:
             raise node.refuse(f"its input {tensor.name[:80]!r} is a constant", "compute it in the model before exporting")
         if tensor.quantization is not None and node.output().quantization is not None:
             node.same_scale(tensor, node.output())
     return tensors
+
+
+def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that several make together, None where they don't fit."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
+
+
+def loops(node: Node, shape: Sequence[int], steps: Sequence[Sequence[int]], most: int) -> list[tuple[int, ...]]:
+    """Nested loops over a shape: (size, step of each operand), neighbouring axes joined where all go on evenly, filled up in front."""
+    made: list[tuple[int, ...]] = []
+    for size, *strides in zip(shape, *steps, strict=True):
+        if size == 1:
+            continue
+        if made and list(made[-1][1:]) == [stride * size for stride in strides]:
+            made[-1] = (made[-1][0] * size, *strides)
+        else:
+            made.append((size, *strides))
+    if len(made) > most:
+        raise node.refuse(f"it goes along {len(made)} axes that can't be joined", f"split it into steps of at most {most}")
+    return [(1, *(0,) * len(steps))] * (most - len(made)) + made
 
 
 def axis(node: Node, value: int, rank: int) -> int:

@@ -14,11 +14,19 @@ EXPONENTIALS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 
 
 def table(scale: float, beta: float, differences: int = 256) -> NDArray[np.int32]:
     """exp(-d * beta * scale) in Q0.31 for d = 0, 1, …, as far as the reference doesn't count it as 0; int32 [at most `differences`]."""
-    multiplier, right = quantize_multiplier(min(beta * scale * (1 << (31 - INTEGER_BITS)), 2.0**31 - 1))
-    shift = -right
-    largest = ((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) >> shift
-    steps = range(min(largest, differences - 1) + 1)
+    multiplier, shift = _scaling(scale, beta)
+    steps = range(min(radius(scale, beta), differences - 1) + 1)
     return np.array([_exponential(_high(-step << shift, multiplier)) for step in steps], np.int32)
+
+
+def radius(scale: float, beta: float) -> int:
+    """The largest difference whose exponential the reference doesn't count as 0."""
+    return ((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) >> _scaling(scale, beta)[1]
+
+
+def _scaling(scale: float, beta: float) -> tuple[int, int]:
+    multiplier, right = quantize_multiplier(min(beta * scale * (1 << (31 - INTEGER_BITS)), 2.0**31 - 1))
+    return multiplier, -right
 
 
 def _exponential(value: int) -> int:

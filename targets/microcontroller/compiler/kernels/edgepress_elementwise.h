@@ -1,8 +1,8 @@
-/* Operators that work number by number, int8: tables of one input, arithmetic of two with broadcasting. */
+/* Operators that work number by number, int8: tables of one input, arithmetic of two; the loops around it are in edgepress_binary.h. */
 #ifndef EDGEPRESS_ELEMENTWISE_H
 #define EDGEPRESS_ELEMENTWISE_H
 
-#include "edgepress_common.h"
+#include "edgepress_fixed_point.h"
 
 /* Every int8 function of one input is a table, in the order of the input's bits: 0 to 127, then -128 to -1. */
 EP_INLINE void ep_lookup(int32_t size, const int8_t *input, const int8_t *table, int8_t *output) {
@@ -36,27 +36,91 @@ EP_INLINE int32_t ep_multiply_one(const ep_binary_t s, int32_t first, int32_t se
     return ep_requantize(product, s.output_multiplier, s.output_shift);
 }
 
-EP_INLINE int32_t ep_binary_one(const ep_binary_t s, char operation, int32_t first, int32_t second) {
-    if (operation == '>' || operation == '<') {
-        return operation == '>' ? ep_max(first, second) : ep_min(first, second);
-    }
-    const int32_t result = operation == '*' ? ep_multiply_one(s, first, second) : ep_add_one(s, first, second, operation == '+' ? 1 : -1);
-    return ep_clamp(result + s.output_zero_point, s.lowest, s.highest);
+/* Both are brought to a common scale with 7 more bits. */
+EP_INLINE int32_t ep_squared_difference_one(const ep_binary_t s, int32_t first, int32_t second) {
+    const int32_t a = ep_requantize_small((first - s.first_zero_point) * 128, s.first_multiplier, s.first_shift);
+    const int32_t b = ep_requantize_small((second - s.second_zero_point) * 128, s.second_multiplier, s.second_shift);
+    return ep_requantize((a - b) * (a - b), s.output_multiplier, s.output_shift);
 }
 
-/* operation: '+', '-', '*', or '>' and '<' for the larger and the smaller of two numbers of one scale. */
-EP_INLINE void ep_binary(const ep_binary_t s, char operation, const int8_t *first, const int8_t *second, int8_t *output) {
-    for (int32_t a = 0; a < s.size0; a++) {
-        for (int32_t b = 0; b < s.size1; b++) {
-            for (int32_t c = 0; c < s.size2; c++) {
-                const int8_t *x = first + a * s.first0 + b * s.first1 + c * s.first2;
-                const int8_t *y = second + a * s.second0 + b * s.second1 + c * s.second2;
-                for (int32_t d = 0; d < s.size3; d++) {
-                    *output++ = (int8_t)ep_binary_one(s, operation, x[d * s.first3], y[d * s.second3]);
-                }
-            }
-        }
+/* The first number where it isn't negative, else the product. */
+EP_INLINE int32_t ep_prelu_one(const ep_binary_t s, int32_t first, int32_t second) {
+    const int32_t x = first - s.first_zero_point;
+    return x >= 0 ? ep_requantize(x, s.first_multiplier, s.first_shift) : ep_multiply_one(s, first, second);
+}
+
+/* Beyond all limits where the divisor is 0, on the dividend's side. */
+EP_INLINE int32_t ep_divide_one(const ep_binary_t s, int32_t first, int32_t second) {
+    const int32_t divisor = second - s.second_zero_point;
+    const int32_t x = divisor < 0 ? s.first_zero_point - first : first - s.first_zero_point;
+    if (x == 0 || divisor == 0) {
+        return (x > 0) * 1024 - (x < 0) * 1024;
     }
+    const uint32_t magnitude = (uint32_t)(divisor < 0 ? -divisor : divisor);
+    const int32_t zeros = ep_leading_zeros(magnitude);
+    const int32_t headroom = ep_leading_zeros((uint32_t)(x < 0 ? -x - 1 : x)) - 1;
+    const int32_t quotient = ep_multiply_high((int32_t)((uint32_t)x << headroom), ep_reciprocal((int32_t)((magnitude << zeros) - 0x80000000u)));
+    const int32_t shift = s.output_shift + 31 - zeros + headroom;
+    if (shift > 31) {
+        return 0;
+    }
+    return ep_clamp(ep_requantize(quotient, s.output_multiplier, ep_max(shift, 0)), -1024, 1024);
+}
+
+/* Comparisons, of numbers brought to real ones with 8 more bits: 1 where it holds. */
+EP_INLINE int32_t ep_compare_one(const ep_binary_t s, char operation, int32_t first, int32_t second) {
+    const int32_t a = ep_requantize_small((first - s.first_zero_point) * 256, s.first_multiplier, s.first_shift);
+    const int32_t b = ep_requantize_small((second - s.second_zero_point) * 256, s.second_multiplier, s.second_shift);
+    switch (operation) {
+    case '=':
+        return a == b;
+    case '!':
+        return a != b;
+    case 'l':
+        return a < b;
+    case 'm':
+        return a <= b;
+    case 'g':
+        return a > b;
+    default:
+        return a >= b;
+    }
+}
+
+EP_INLINE int32_t ep_binary_one(const ep_binary_t s, char operation, int32_t first, int32_t second) {
+    int32_t result = 0;
+    switch (operation) {
+    case '>':
+        return ep_max(first, second);
+    case '<':
+        return ep_min(first, second);
+    case '&':
+        return first & second;
+    case '|':
+        return first | second;
+    case '=':
+    case '!':
+    case 'l':
+    case 'm':
+    case 'g':
+    case 'h':
+        return ep_compare_one(s, operation, first, second);
+    case '*':
+        result = ep_multiply_one(s, first, second);
+        break;
+    case '/':
+        result = ep_divide_one(s, first, second);
+        break;
+    case 'd':
+        result = ep_squared_difference_one(s, first, second);
+        break;
+    case 'p':
+        result = ep_prelu_one(s, first, second);
+        break;
+    default:
+        result = ep_add_one(s, first, second, operation == '+' ? 1 : -1);
+    }
+    return ep_clamp(result + s.output_zero_point, s.lowest, s.highest);
 }
 
 #endif

@@ -1,7 +1,7 @@
 """CONCATENATION."""
 
 from targets.formats.tflite_options import Activation, ConcatenationOptions
-from targets.microcontroller.compiler import moves
+from targets.microcontroller.compiler import moves, operands
 from targets.microcontroller.compiler.layer import Layer
 from targets.microcontroller.compiler.node import Node
 
@@ -13,7 +13,9 @@ class Concatenation:
         """See `Lowering`."""
         if node.options(ConcatenationOptions).activation != Activation.NONE:
             raise node.refuse("it has a fused activation", "export the activation as an operator of its own")
-        sources = moves.checked(node, *range(len(node.operator.inputs)))
+        positions = range(len(node.operator.inputs))
+        sources = moves.checked(node, *positions, constants=True)
+        names, constants = operands.named(node, *positions)
         base = moves.canvas(node.output())
         axis = moves.axis(node, node.options(ConcatenationOptions).axis, base.ndim)
         statements, start = [], 0
@@ -23,7 +25,7 @@ class Concatenation:
             cut[axis] = slice(start, start + (source.shape[axis] if whole.ndim == base.ndim else 0))
             start = cut[axis].stop
             made = moves.block(base, base[tuple(cut)])
-            statements.append(moves.move(node, f"x{position}", moves.block(whole, whole), "y0", made))
+            statements.append(moves.move(node, names[position], moves.block(whole, whole), "y0", made))
         if start != base.shape[axis]:
             raise node.refuse(f"its inputs fill {start} of {base.shape[axis]} entries of axis {axis}", "export the model again")
-        return moves.layer(statements)
+        return moves.layer(statements, constants)

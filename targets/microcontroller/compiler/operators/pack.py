@@ -3,7 +3,7 @@
 import numpy as np
 
 from targets.formats.tflite_options import PackOptions
-from targets.microcontroller.compiler import moves
+from targets.microcontroller.compiler import moves, operands
 from targets.microcontroller.compiler.layer import Layer
 from targets.microcontroller.compiler.node import Node
 
@@ -13,7 +13,9 @@ class Pack:
 
     def __call__(self, node: Node) -> Layer:
         """See `Lowering`."""
-        sources = moves.checked(node, *range(len(node.operator.inputs)))
+        positions = range(len(node.operator.inputs))
+        sources = moves.checked(node, *positions, constants=True)
+        names, constants = operands.named(node, *positions)
         base = moves.canvas(node.output())
         axis = moves.axis(node, node.options(PackOptions).axis, base.ndim)
         if len(sources) != base.shape[axis]:
@@ -21,6 +23,6 @@ class Pack:
         statements = []
         for position, source in enumerate(sources):
             whole = moves.canvas(source)
-            made = moves.block(base, np.moveaxis(base, axis, 0)[position])
-            statements.append(moves.move(node, f"x{position}", moves.block(whole, whole), "y0", made))
-        return moves.layer(statements)
+            made = moves.block(base, np.moveaxis(base, axis, 0)[position, ...])
+            statements.append(moves.move(node, names[position], moves.block(whole, whole), "y0", made))
+        return moves.layer(statements, constants)

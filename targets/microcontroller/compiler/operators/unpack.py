@@ -19,4 +19,4 @@ class Unpack:
         if len(node.operator.outputs) != base.shape[axis]:
             raise node.refuse(f"it makes {len(node.operator.outputs)} outputs of an axis of {base.shape[axis]}", "export the model again")
         entries = np.moveaxis(base, axis, 0)
-        return moves.scattered(node, [moves.block(base, entry) for entry in entries])
+        return moves.scattered(node, [moves.block(base, entries[index, ...]) for index in range(len(entries))])

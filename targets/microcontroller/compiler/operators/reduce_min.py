@@ -1,0 +1,13 @@
+"""REDUCE_MIN."""
+
+from targets.microcontroller.compiler import reduction
+from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.node import Node
+
+
+class ReduceMin:
+    """int8 of one scale, over any axes."""
+
+    def __call__(self, node: Node) -> Layer:
+        """See `Lowering`."""
+        return reduction.extreme(node, largest=False)
