@@ -4,8 +4,10 @@ import torch
 from torch import fx
 
 from compress.lowering.nodes import add_constant, argument, constant, is_constant, operator_name, rank, set_constant
+from compress.model import layer_name
 
-CHANNEL_AXIS = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "linear": 0}
+TRANSPOSED = {"conv_transpose1d": 1, "conv_transpose2d": 1, "conv_transpose3d": 1}
+CHANNEL_AXIS = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "linear": 0, **TRANSPOSED}
 """Layers that a BatchNorm folds into, with the axis of their weights that counts output channels."""
 
 
@@ -18,27 +20,49 @@ def fold(graph: fx.GraphModule) -> list[str]:
     """
     nodes = [node for node in graph.graph.nodes if operator_name(node) == "batch_norm"]
     for node in nodes:
-        layer = node.args[0]
-        scale, shift = _scale_and_shift(graph, node)
-        if _folds_into(layer, node):
-            _fold_into(graph, layer, scale, shift)
-            replacement = layer
-        else:
-            with graph.graph.inserting_before(node):
-                replacement = _stand_alone(graph, node, scale, shift)
-            replacement.meta = dict(node.meta)
-        node.replace_all_uses_with(replacement)
-        graph.graph.erase_node(node)
+        fold_one(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return [node.name for node in nodes]
+
+
+def fold_one(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """Folds one BatchNorm, and gives the node that makes its output now: the layer before it, or a new one."""
+    layer = node.args[0]
+    scale, shift = _scale_and_shift(graph, node)
+    if isinstance(layer, fx.Node) and obstacle(layer, node) is None:
+        _fold_into(graph, layer, scale, shift)
+        replacement = layer
+    else:
+        with graph.graph.inserting_before(node):
+            replacement = _stand_alone(graph, node, scale, shift)
+        replacement.meta = dict(node.meta)
+    node.replace_all_uses_with(replacement)
+    graph.graph.erase_node(node)
+    return replacement
+
+
+def obstacle(layer: fx.Node, norm: fx.Node) -> str | None:
+    """Why a BatchNorm can't be folded into the node before it; None where it can."""
+    name = operator_name(layer)
+    if name not in CHANNEL_AXIS:
+        return f"{name or layer.name} comes before it"
+    if name == "linear" and rank(layer) != 2:
+        return f"its channels aren't those of {layer_name(layer)}"
+    if name in TRANSPOSED and argument(layer, "groups") != 1:
+        return f"{layer_name(layer)} is transposed and grouped"
+    if list(layer.users) != [norm]:
+        return f"others read what {layer_name(layer)} gives, too"
+    constants = [value for value in (layer.args[1], argument(layer, "bias")) if value is not None]
+    alone = all(is_constant(value) and _readers(norm.graph, value) == [layer] for value in constants)
+    return None if alone else f"{layer_name(layer)} shares its weights, or they are calculated"
 
 
 def pairs(graph: fx.GraphModule) -> list[tuple[fx.Node, fx.Node]]:
     """The layers that `fold` gives one BatchNorm each, and these. A layer followed by several isn't among them."""
     norms = [node for node in graph.graph.nodes if operator_name(node) == "batch_norm"]
     single = [node for node in norms if not any(user in norms for user in node.users)]
-    return [(node.args[0], node) for node in single if _folds_into(node.args[0], node)]
+    return [(node.args[0], node) for node in single if obstacle(node.args[0], node) is None]
 
 
 def scale_and_shift(
@@ -68,13 +92,6 @@ def _scale_and_shift(graph: fx.GraphModule, node: fx.Node) -> tuple[torch.Tensor
     weight, bias = (None if value is None else constant(graph, value) for value in (argument(node, "weight"), argument(node, "bias")))
     epsilon = argument(node, "eps")
     return scale_and_shift(mean, variance, weight, bias, epsilon if isinstance(epsilon, float) else 0.0)
-
-
-def _folds_into(layer: object, norm: fx.Node) -> bool:
-    if not isinstance(layer, fx.Node) or operator_name(layer) not in CHANNEL_AXIS or list(layer.users) != [norm]:
-        return False
-    constants = [value for value in (layer.args[1], argument(layer, "bias")) if value is not None]
-    return all(is_constant(value) and _readers(norm.graph, value) == [layer] for value in constants)
 
 
 def _readers(graph: fx.Graph, value: object) -> list[fx.Node]:

@@ -21,9 +21,11 @@ RowsOf = Mapping[fx.Node, Callable[[torch.Tensor], torch.Tensor]]
 
 
 class Change(Protocol):
-    """How a smaller graph stands to the whole network's: `nodes` are those of the whole by those that stand for them in the smaller."""
+    """How a smaller graph stands to the whole network's."""
 
-    nodes: dict[fx.Node, fx.Node]
+    @property
+    def nodes(self) -> dict[fx.Node, fx.Node]:
+        """The whole network's nodes by those that stand for them in the smaller graph."""
 
     @property
     def largest(self) -> int:
