@@ -127,10 +127,10 @@ def test_a_finished_file_is_told_as_it_is(inspect, files, name, kind):
     assert found["inputs"][0]["shape"] == [1, 8, 8, 1]
     assert found["inputs"][0]["dtype"].startswith("int8 x ")
     assert not works(found["passes"])
-    assert all("quantized already" in ability["reason"] for ability in found["passes"])
+    assert all("quantized already" in each["reason"] or "no float network" in each["reason"] for each in found["passes"])
     assert "nucleo-l4r5zi" in {board for board, _ in works(found["targets"])}
     if name == "net.tflite":
-        assert works(found["exports"]) == {("c", "int8")}
+        assert works(found["exports"]) == {("c", "int8"), ("onnx", "int8"), ("tflite", "int8")}
         assert found["operators"]["CONV_2D"] == 1
 
 
@@ -245,6 +245,45 @@ def test_an_operator_that_is_not_known_leaves_the_rest(inspect, tmp_path):
     assert "Own" in found["notes"][0]
     assert not found["passes"]
     assert "Own" in inspect("own.onnx", as_json=False)[1]
+
+
+def test_integers_that_cannot_be_lifted_leave_the_rest(inspect, files, tmp_path):
+    from targets.formats import tflite_objects
+
+    file = tflite_objects.read((files / "net.tflite").read_bytes())
+    for tensor in file.subgraphs[0].tensors:
+        tensor.type = 3 if tensor.type == 9 else tensor.type  # uint8 where it was int8
+    (tmp_path / "unsigned.tflite").write_bytes(tflite_objects.write(file))
+    code, found, err = inspect("unsigned.tflite")
+    assert code == 0, err
+    assert not works(found["exports"])
+    assert {each["name"] for each in found["exports"] if "uint8" in each["reason"]} == set(EXPORTERS.names())
+    assert "CONV_2D" in found["operators"]
+
+
+def test_open_sizes_are_for_data_to_say(inspect, files, tmp_path):
+    """Heights and widths that the file leaves open, and outputs without shapes."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    weight = numpy_helper.from_array(np.ones((4, 1, 3, 3), np.float32), "weight")
+    nodes = [
+        helper.make_node("Conv", ["image", "weight"], ["mapped"]),
+        helper.make_node("GlobalAveragePool", ["mapped"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["scores"]),
+    ]
+    given = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, "height", "width"])
+    graph = helper.make_graph(nodes, "graph", [given], [helper.make_empty_tensor_value_info("scores")], [weight])
+    graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "open.onnx")
+    code, found, err = inspect("open.onnx")
+    assert code == 0, err
+    assert found["inputs"] == [{"name": "image", "shape": [1, 1, None, None], "dtype": "float32", "layout": "NCHW"}]
+    assert "input 'image' is 1x1x?x? in the file" in found["notes"][0]
+    assert "--data" in found["notes"][0]
+    code, found, err = inspect("open.onnx", "--data", files / "data.npz")
+    assert code == 0, err
+    assert [port["shape"] for port in found["outputs"]] == [[1, 4]]
+    assert ("tflite", "int8") in works(found["exports"])
 
 
 def test_whole_numbers_as_inputs_are_told(inspect, tmp_path):

@@ -25,8 +25,14 @@ def _onnx(path: Path) -> tuple[Facts, dict[str, int]]:
 
     model = onnx.load(str(path), load_external_data=False)
     versions = ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in model.opset_import)
-    facts = {"producer": f"{model.producer_name} {model.producer_version}".strip(), "opset": versions, "IR version": str(model.ir_version)}
+    facts = {"producer": _producer(model), "opset": versions, "IR version": str(model.ir_version)}
     return {key: value for key, value in facts.items() if value}, _counts(node.op_type for node in model.graph.node)
+
+
+def _producer(model: Any) -> str:
+    """A name and a version; some programs write Python's None for what they don't know."""
+    words = f"{model.producer_name} {model.producer_version}".split()
+    return " ".join(word for word in words if word != "None")
 
 
 def tflite(path: Path) -> tuple[Facts, dict[str, int]]:

@@ -11,28 +11,26 @@ import torch
 
 from compress import cost, sources
 from compress.data.base import Array, Data, Split
-from compress.inspecting import facts, trials, weights
+from compress.exporters import EXPORTERS
+from compress.inspecting import facts, finished, trials, weights
 from compress.inspecting.findings import Ability, Inspection, Port, Weight
 from compress.lowering.nodes import operator_name
 from compress.model import Model
 from compress.passes import PASSES
 from compress.profile_command import open_data
 from compress.progress import Progress
-from compress.reading.inputs import Input, as_data
+from compress.reading.inputs import Input
 from compress.sources.base import SourceOptions
 from compress.sources.factory import Factory
 from targets import formats
-from targets.base import Artifact, Tensor
+from targets.base import Artifact
 from targets.errors import UserError
 
 NO_NETWORK = "weights alone can't be changed, exported or run: name the function that builds the network as 'source' and this as 'weights'"
+RANDOM = "random numbers"
 PICKLED = (
     "loading a pickle runs any code that its maker put into it: a recipe reads it with 'trust: true' only; save it with torch.export.save"
 )
-FILES = ("onnx", "tflite")
-"""Readers of files that targets run as they are."""
-
-QUANTIZED = "is quantized already, so no pass can work on it; start from the network that it was made of"
 
 
 def inspect(path: Path, data: str | None, progress: Progress) -> Inspection:
@@ -44,17 +42,13 @@ def inspect(path: Path, data: str | None, progress: Progress) -> Inspection:
         if Factory.reads(SourceOptions(str(path))):
             raise UserError(f"{path}: inspect takes files; name a factory in a recipe")
         raise UserError(f"{path}: no such file or folder; these are read: {sources.kinds()}")
-    if _is_artifact(path):
-        return _artifact(formats.read(path))
+    given = open_data(data) if data else None
+    if path.is_dir() and (path / "model.json").is_file():
+        return finished.inspected(formats.read(path))
+    if path.is_file() and formats.identifier(path) == b"TFL3" and (artifact := formats.read(path)).quantized:
+        return _quantized(artifact, given, progress)
     held = weights.read(path) if path.is_file() else None
-    return _weights(path, *held) if held else _network(path, open_data(data) if data else None, progress)
-
-
-def _is_artifact(path: Path) -> bool:
-    """Whether it is a file that is only measured and compiled: generated C or a quantized TFLite file."""
-    if path.is_dir():
-        return (path / "model.json").is_file()
-    return formats.identifier(path) == b"TFL3" and formats.read(path).quantized
+    return _weights(path, *held) if held else _network(path, given, progress)
 
 
 def _weights(path: Path, kind: str, found: tuple[Weight, ...]) -> Inspection:
@@ -71,50 +65,21 @@ def _weights(path: Path, kind: str, found: tuple[Weight, ...]) -> Inspection:
     )
 
 
-def _artifact(artifact: Artifact) -> Inspection:
-    c = artifact.format == "c"
-    said, operators = ({}, {}) if c else facts.tflite(artifact.path)
-    layers = artifact.details["layers"] if c else []
-    exports: tuple[Ability, ...] = ()
-    files: trials.Files = [("int8", artifact)]
-    with tempfile.TemporaryDirectory() as scratch:
-        if not c:
-            compiled, reason = _compiled(artifact.path, Path(scratch))
-            exports = (Ability("c", compiled is not None, "int8", reason),)
-            layers = compiled.details["layers"] if compiled else []
-            files += [("int8", compiled)] if compiled else []
-        targets = trials.targets(files)
-    return Inspection(
-        artifact.path,
-        "a folder of generated C" if c else "a quantized TFLite file (.tflite)",
-        artifact.bytes,
-        {**said, **({"arena": f"{artifact.details['arena_bytes']:,} bytes"} if c else {})},
-        tuple(_port(tensor) for tensor in artifact.inputs),
-        tuple(_port(tensor) for tensor in artifact.outputs),
-        parameters=None if c else _stored(artifact.path),
-        macs=sum(layer["macs"] or 0 for layer in layers) if layers else None,
-        operators=operators or dict(Counter(layer["operator"] for layer in layers).most_common()),
-        passes=tuple(Ability(name, False, "", QUANTIZED) for name in PASSES.names()),
-        exports=exports,
-        targets=targets,
-    )
-
-
-def _compiled(path: Path, folder: Path) -> tuple[Artifact | None, str]:
-    from targets.microcontroller.compiler import compile_tflite
-
+def _quantized(artifact: Artifact, data: Data | None, progress: Progress) -> Inspection:
+    """A file as it is, and where it can be lifted to torch, what becomes of it there."""
+    found = finished.inspected(artifact)
+    options = SourceOptions(str(artifact.path))
+    given = _example(sources.find(options).inputs(), data)
+    if given is None:
+        return found
     try:
-        made = compile_tflite(path, folder / "c")
+        model = sources.load(options, given)
     except UserError as error:
-        return None, str(error).removeprefix(f"{path}: ")
-    return made, f"`edgepress compile`; an arena of {made.details['arena_bytes']:,} bytes"
-
-
-def _stored(path: Path) -> int:
-    """Numbers in the tensors that more than one number is stored of, shapes and axes aside."""
-    from targets.formats import tflite
-
-    return sum(tensor.data.size for tensor in tflite.load(path).tensors if tensor.data is not None and tensor.quantization is not None)
+        reason = str(error).removeprefix(f"{artifact.path}: ")
+        others = tuple(Ability(name, False, "int8", reason) for name in EXPORTERS.names() if name != "c")
+        return dataclasses.replace(found, exports=(*found.exports, *others))
+    found = dataclasses.replace(found, macs=found.macs or cost.macs(model))
+    return _with_trials(found, model, _few(model, given, data), progress, [("int8", artifact)])
 
 
 def _network(path: Path, data: Data | None, progress: Progress) -> Inspection:
@@ -123,10 +88,10 @@ def _network(path: Path, data: Data | None, progress: Progress) -> Inspection:
     told = reader.inputs()
     name = type(reader).__module__.rpartition(".")[2]
     said, operators = facts.of_file(name, path)
-    found = Inspection(path, reader.kind, _bytes(path), said, _told(told, path if name in FILES else None), operators=operators)
+    found = Inspection(path, reader.kind, _bytes(path), said, _told(told), operators=operators)
     given = _example(told, data)
     if given is None:
-        return dataclasses.replace(found, notes=("the file doesn't say how large its inputs are; with --data all else can be found",))
+        return dataclasses.replace(found, notes=(_open(told),))
     try:
         model = sources.load(options, given)
     except UserError as error:
@@ -145,18 +110,18 @@ def _network(path: Path, data: Data | None, progress: Progress) -> Inspection:
         return dataclasses.replace(
             found, notes=(f"input '{whole.name}' takes {whole.dtype}, and data here are float32: nothing was tried",)
         )
-    return _with_trials(found, model, _few(model, given, data), data, progress)
+    return _with_trials(found, model, _few(model, given, data), progress, [])
 
 
-def _with_trials(found: Inspection, model: Model, few: Data, data: Data | None, progress: Progress) -> Inspection:
+def _with_trials(found: Inspection, model: Model, few: Data, progress: Progress, files: trials.Files) -> Inspection:
     metric = "accuracy" if np.issubdtype(next(few.training.batches(1))[1].dtype, np.integer) else "mse"
     passes, quantized = trials.passes(model, few, metric, progress)
     models = [("float", model)] if model.stage == "float" else []
     models += [("int8", quantized)] if quantized else []
     with tempfile.TemporaryDirectory() as scratch:
-        exports, files = trials.exports(models, Path(scratch), progress)
-        targets = trials.targets(files)
-    tried_on = f"{few.training.samples} samples of {data.name}" if data else f"{few.training.samples} random samples"
+        exports, made = trials.exports(models, Path(scratch), progress)
+        targets = trials.targets([*files, *made])
+    tried_on = f"{few.training.samples} {'random samples' if few.name == RANDOM else f'samples of {few.name}'}"
     return dataclasses.replace(found, passes=passes, exports=exports, targets=targets, tried_on=tried_on)
 
 
@@ -187,7 +152,7 @@ def _few(model: Model, given: tuple[Array, ...], data: Data | None) -> Data:
     draw = np.random.default_rng(1)
     labels = draw.integers(0, shape[1], shape[0]) if len(shape) == 2 and shape[1] > 1 else draw.standard_normal(shape, np.float32)
     split = Split(trials.SAMPLES, lambda rows: (tuple(array[rows] for array in given), labels[rows]))
-    return Data("random", split, split, split, "random")
+    return Data(RANDOM, split, split, split, RANDOM)
 
 
 def _outputs(model: Model) -> tuple[Port, ...]:
@@ -206,25 +171,22 @@ def _operators(model: Model) -> dict[str, int]:
     return dict(Counter(operator_name(node) or str(node.target) for node in calls).most_common())
 
 
-def _told(told: tuple[Input, ...] | None, path: Path | None) -> tuple[Port, ...]:
-    """Inputs as data have them, and how the file has them where that can be another way."""
-    stored = formats.read(path).inputs if path else ()
-    shapes = {tensor.name: tensor.shape for tensor in stored}
-    return tuple(Port(each.name, each.shape, each.dtype, _layout(each.shape, shapes.get(each.name))) for each in told or ())
+def _open(told: tuple[Input, ...] | None) -> str:
+    """What only data can tell."""
+    where = next((each for each in told or () if None in each.shape), None)
+    sizes = f"input '{where.name}' is {'x'.join(str(size or '?') for size in where.shape)}" if where else "the inputs' sizes aren't"
+    return f"{sizes} in the file; with --data, which has samples of their real size, all else can be found"
 
 
-def _layout(shape: tuple[int | None, ...], stored: tuple[int, ...] | None = None) -> str:
+def _told(told: tuple[Input, ...] | None) -> tuple[Port, ...]:
+    """Inputs as data have them, and how the file has them where that is another way."""
+    return tuple(Port(each.name, each.shape, each.dtype, _layout(each.shape, channels_last=each.channels_last)) for each in told or ())
+
+
+def _layout(shape: tuple[int | None, ...], *, channels_last: bool = False) -> str:
     if len(shape) != 4:
         return ""
-    return "NCHW" if stored is None or stored == shape else "NCHW (NHWC in the file)"
-
-
-def _port(tensor: Tensor) -> Port:
-    """An input or output of a file that is run as it is: in the file's own layout."""
-    shape = as_data(tensor)
-    layout = "" if len(shape) != 4 else "NHWC" if shape != tensor.shape or tensor.permutation else "NCHW"
-    scale = f" x {tensor.scale:.6g}, zero point {tensor.zero_point}" if tensor.scale is not None else ""
-    return Port(tensor.name, tensor.shape, f"{tensor.dtype}{scale}", layout)
+    return "NCHW (NHWC in the file)" if channels_last else "NCHW"
 
 
 def _bytes(path: Path) -> int:

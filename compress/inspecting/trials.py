@@ -30,7 +30,7 @@ QUICK = {"epochs": 1}
 QUANTIZER = "quantize"
 """The pass whose result others, and integer exports, start from."""
 
-FINISHED = "no recipe can change it: its numbers are integers already"
+FINISHED = "works on networks in floating point, and this one is quantized already; start from the one that it was made of"
 
 Files = list[tuple[str, Artifact]]
 """Exported files and what each was made from: `float` or `int8`."""
@@ -104,7 +104,7 @@ def _board(name: str, files: Files) -> Ability:
     target = boards.target(name)
     possible = [(on, file) for on, file in files if file.format in target.formats]
     problems = [(on, file, target.check(file)) for on, file in possible]
-    fitting = [f"{file.format} {on}".strip() for on, file, found in problems if not found]
+    fitting = dict.fromkeys(f"{file.format} {on}".strip() for on, file, found in problems if not found)
     if fitting:
         return Ability(name, True, ", ".join(fitting))
     if not problems:

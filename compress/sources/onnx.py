@@ -9,12 +9,11 @@ import torch
 from compress.lowering.nodes import is_constant, operator_name
 from compress.model import Model, capture, refresh
 from compress.reading.folding import fold
-from compress.reading.inputs import Input, of_file
+from compress.reading.inputs import Input, described
 from compress.reading.onnx.file import network
 from compress.reading.tidy import cancel, join_biases
 from compress.reading.unreadable import only_named
 from compress.sources.base import SourceOptions
-from targets import formats
 from targets.formats import onnx
 
 
@@ -37,7 +36,7 @@ class Onnx:
 
     def inputs(self) -> tuple[Input, ...]:
         """The graph's inputs that are no initializers."""
-        return of_file(formats.read(self.options.path).inputs)
+        return tuple(described(*each) for each in onnx.open_inputs(self.options.path))
 
     def __call__(self, example: Sequence[torch.Tensor]) -> Model:
         """The network; UserError for a damaged file, an operator that isn't known, or inputs that are not the data's."""

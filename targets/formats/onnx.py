@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,36 @@ def read(path: Path) -> Artifact:
         return _described(path, model, external)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def open_inputs(path: Path) -> list[tuple[str, tuple[int | None, ...], str, tuple[int, ...] | None]]:
+    """Of each input its name, its shape for one sample with None for sizes that the file leaves open, its type and `Tensor.permutation`.
+
+    Raises UserError as `read` does, but for what is left open.
+    """
+    model = _parsed(path)
+    try:
+        permutations = _permutations(model)
+        return [(value.name, _open_shape(value), element_type(value).name, permutations.get(value.name)) for value in _inputs(model)]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _open_shape(value: Any) -> tuple[int | None, ...]:
+    sizes = [axis.dim_value or None for axis in value.type.tensor_type.shape.dim]
+    _check_sizes(value, sizes)
+    return (1 if sizes[0] is None else sizes[0], *sizes[1:]) if sizes else ()
+
+
+def _check_sizes(value: Any, sizes: Sequence[int | None]) -> None:
+    if any(size is not None and size < 1 for size in sizes):
+        shape = [size or "?" for size in sizes]
+        raise UserError(f"'{value.name}' has the impossible shape {shape}; the file is damaged, export or download it again")
+
+
+def _inputs(model: Any) -> list[Any]:
+    given = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in given]
 
 
 def is_onnx(path: Path) -> bool:
@@ -85,17 +115,15 @@ def _described(path: Path, model: Any, external: list[Path]) -> Artifact:
     graph = model.graph
     constants = _constants(graph)
     permutations = _permutations(model)
-    given = {tensor.name for tensor in graph.initializer}
     read_by = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear" and len(node.input) > 1}
     written_by = {node.output[0]: node for node in graph.node if node.op_type == "QuantizeLinear" and node.output and len(node.input) > 1}
-    inputs = [value for value in graph.input if value.name not in given]
     files = [path, *external]
     return Artifact(
         path=path,
         format="onnx",
         sha256=sha256(files),
         bytes=sum(file.stat().st_size for file in files),
-        inputs=tuple(_tensor(value, read_by.get(value.name), constants, permutations) for value in inputs),
+        inputs=tuple(_tensor(value, read_by.get(value.name), constants, permutations) for value in _inputs(model)),
         outputs=tuple(_tensor(value, written_by.get(value.name), constants, permutations) for value in _outputs(model)),
         details={
             "external_files": [file.name for file in external],
@@ -194,8 +222,7 @@ def _tensor(value: Any, pair: Any, constants: dict[str, Any], permutations: dict
     if not _fixed(value):
         raise UserError(f"'{value.name}' has a shape that is not fixed beyond its first axis; export it with fixed sizes")
     shape = tuple(axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim)
-    if min(shape, default=1) < 1:
-        raise UserError(f"'{value.name}' has the impossible shape {list(shape)}; the file is damaged, export or download it again")
+    _check_sizes(value, shape)
     dtype = element_type(value)
     scale, zero_point = None, None
     if dtype.kind in "iu" and pair is not None and pair.input[1] in constants:
