@@ -137,7 +137,9 @@ class Measurement:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to measure. `samples` limits how many inputs are run for the outputs (None: all that are given)."""
+    """How to measure. `samples` limits how many inputs are run for the outputs (None: all that are given); `layers` asks for a row
+    an operator.
+    """
 
     warmup: int = 10
     repetitions: int = 100
@@ -145,6 +147,7 @@ class RunOptions:
     samples: int | None = None
     device: str | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    layers: bool = True
 
 
 class Target(Protocol):

@@ -55,16 +55,17 @@ class Host:
         chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
         with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
             folder = Path(name)
-            jobs.write(folder, artifact, batches, options, kernels=chosen["kernels"], profile=True)
+            jobs.write(folder, artifact, batches, options, kernels=chosen["kernels"])
             result = jobs.execute([sys.executable], folder, artifact)
+            latency, layers = jobs.latency(result), jobs.layers(artifact, result)
             return Measurement(
                 source="measured",
                 runner=f"{result['runtime']}, {chosen['kernels']} kernels, threads: {options.threads}, {platform.machine()}",
                 outputs=jobs.outputs(folder),
-                latency=jobs.latency(result),
+                latency=latency,
                 ram_bytes=result["ram_bytes"],
-                layers=jobs.layers(artifact, result),
-                notes=(RAM_NOTE,) if result["ram_bytes"] is not None else (),
+                layers=layers,
+                notes=(*((RAM_NOTE,) if result["ram_bytes"] is not None else ()), *jobs.sum_note(layers, latency)),
                 details={"load_ms": result["load_ms"]},
             )
 

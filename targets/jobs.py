@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from targets import runner
 from targets.base import Array, Artifact, Batch, Latency, Layer, Problem, RunOptions
 from targets.errors import ExportError, UserError, did_you_mean
-from targets.formats import tflite
+from targets.formats import tflite, tflite_parts
 
 KERNELS = ("default", "reference")
 
@@ -48,12 +49,14 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
     `details` are the job's other entries (see `runner.py`). Raises UserError where there is no sample, where samples don't have the
     shape and dtype that the file takes, and where the disk is full.
     """
-    job = {"format": artifact.format, "threads": options.threads, "warmup": options.warmup, "repetitions": options.repetitions}
-    usual = {"model": str(artifact.path.resolve()), "kernels": "default", "profile": False, "mark": False}
+    usual = {"model": str(artifact.path.resolve()), "kernels": "default", "profile": options.layers, "mark": False, "parts": []}
+    job = usual | {name: getattr(options, name) for name in ("threads", "warmup", "repetitions")} | {"format": artifact.format} | details
     samples = 0
     try:
+        if options.layers:
+            job["parts"] = _write_parts(folder, artifact)
         shutil.copy(Path(runner.__file__), folder / "runner.py")
-        (folder / "job.json").write_text(json.dumps(usual | job | details), encoding="utf-8")
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         for number, batch in enumerate(limited(batches, options.samples)):
             refuse_unfit(artifact, batch)
             runner.save_arrays(folder / f"inputs-{number:05}.npz", list(batch))
@@ -124,9 +127,37 @@ def latency(result: Mapping[str, Any]) -> Latency | None:
     return Latency(float(p50), float(p90), len(times), "measured")
 
 
-def layers(artifact: Artifact, result: Mapping[str, Any]) -> tuple[Layer, ...]:
-    """The operators as the runtime profiled them; where it can't, those of the file without times."""
+def _write_parts(folder: Path, artifact: Artifact) -> list[str]:
+    """Puts each operator of a `.tflite` file into a file of its own, for the job's entry `parts`: their names. Of others none."""
+    names = []
+    for number, part in enumerate(tflite_parts.split(artifact.path) if artifact.format == "tflite" else ()):
+        names.append(f"operator-{number:05}.tflite")
+        (folder / names[-1]).write_bytes(part.content)
+    return names
+
+
+def layers(artifact: Artifact, result: Mapping[str, Any], counts: Sequence[int | None] = ()) -> tuple[Layer, ...]:
+    """The operators as the runtime profiled them; a `.tflite` file's with what each costs by itself, less what doing nothing costs.
+
+    The first row is then of what an inference costs before any operator begins. `counts` are the instructions of the job's parts, where
+    they were counted instead of timed. Operators that can't run by themselves, or weren't asked for, are listed without figures.
+    """
     if result["layers"] or artifact.format != "tflite":
         return tuple(Layer(**entry) for entry in result["layers"])
     graph = tflite.load(artifact.path)
-    return tuple(Layer(graph.tensors[operator.outputs[0]].name, operator.name) for operator in graph.operators if operator.outputs)
+    rows = [Layer(graph.tensors[operator.outputs[0]].name, operator.name) for operator in graph.operators if operator.outputs]
+    nothing, *costs = counts or result["parts"] or [None]
+    if nothing is None:
+        return tuple(rows)
+    own = [None if cost is None else max(cost - nothing, 0) for cost in costs]
+    told = zip([Layer(tflite_parts.RUNTIME, tflite_parts.RUNTIME), *rows], [nothing, *own], strict=True)
+    return tuple(replace(row, instructions=cost) if counts else replace(row, latency_ms=cost) for row, cost in told)
+
+
+def sum_note(layers: Sequence[Layer], latency: Latency | None, instructions: int | None = None) -> tuple[str, ...]:
+    """What the operators by themselves add up to, of the whole; nothing where they weren't run by themselves."""
+    if not layers or layers[0].name != tflite_parts.RUNTIME:
+        return ()
+    parts = sum((layer.latency_ms if instructions is None else layer.instructions) or 0 for layer in layers)
+    whole = instructions or (latency.p50_ms if latency else 0)
+    return (f"layers: each operator in a file of its own; together {100 * parts / whole:.1f} % of the whole",) if whole else ()

@@ -4,12 +4,14 @@ It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tfl
 `python runner.py JOB` reads from the folder JOB
 
 - `job.json`: `model` (path, from JOB), `format` (tflite or onnx), `kernels` (default or reference), `threads`, `warmup`,
-  `repetitions`, `profile` (list the operators with their times, where the runtime gives them), `mark` (for an emulator: announce
-  the beginning and end of each inference by a system call instead of timing it);
+  `repetitions`, `profile` (list the operators with their times, where the runtime gives them), `parts` (files with an operator each,
+  to be run by themselves), `mark` (for an emulator: announce the beginning and end of each inference by a system call instead of
+  timing it);
 - `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
 
 and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
-sample), `ram_bytes`, `layers`, or `error`, one line. Outputs that are already there are kept, so a run that was cut off goes on.
+sample), `ram_bytes`, `layers`, `parts` (the median milliseconds of each; null where it can't run; marked, 0), or `error`, one line.
+Outputs that are already there are kept, so a run that was cut off goes on.
 """
 
 # ruff: noqa: B905  zip() has no strict before Python 3.10
@@ -31,6 +33,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PART_REPETITIONS = 20
+"""How often an operator by itself is run at most."""
 MARK_BASE = 0xBEEF00
 """System calls from this number on do not exist; an emulator that counts instructions takes their last byte as a mark."""
 
@@ -62,8 +66,16 @@ class Tflite:
         """What the last inference gave."""
         return [self.interpreter.get_tensor(index) for index in self.results]
 
+    def random_sample(self) -> list[Any]:
+        """Numbers for each input, the same each time: integers below 128, others from 0 to 1."""
+        random = np.random.RandomState(0)
+        entries = [(tuple(entry["shape"]), np.dtype(entry["dtype"])) for entry in self.interpreter.get_input_details()]
+        return [
+            random.randint(0, 128, shape).astype(kind) if kind.kind in "iu" else random.rand(*shape).astype(kind) for shape, kind in entries
+        ]
+
     def profile(self) -> list[dict[str, Any]]:
-        """Nothing: LiteRT's Python interpreter has no times for operators."""
+        """Nothing: LiteRT's Python interpreter has no times for operators, which is why each is run by itself (`parts`)."""
         return []
 
 
@@ -191,6 +203,21 @@ def mark_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> None:
     gc.enable()
 
 
+def run_part(runtime: Any, job: dict[str, Any], folder: Path, part: str) -> float | None:
+    """Median milliseconds of one operator by itself on random numbers; 0 where inferences are marked, None where it can't run."""
+    job = dict(job, model=part, warmup=min(job["warmup"], 1), repetitions=min(job["repetitions"], PART_REPETITIONS))
+    try:
+        model = Tflite(runtime, job, folder)
+        sample = model.random_sample()
+        time_once(model, sample)
+    except (RuntimeError, ValueError):
+        return None
+    if job["mark"]:
+        mark_inference(model, job, sample)
+        return 0.0
+    return float(np.median(time_inference(model, job, sample)))
+
+
 def load_arrays(path: Path) -> list[Any]:
     """Arrays `0`, `1`, … of an .npz file."""
     with np.load(str(path)) as arrays:
@@ -235,10 +262,11 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         mark_inference(model, job, sample)
     peak = None if before is None else max(memory("VmHWM") - before, 0)
     layers = model.profile() if job["profile"] else []
+    parts = [run_part(runtime, job, folder, part) for part in job["parts"]]
     for source, destination in pieces(folder):
         if not destination.exists():
             save_arrays(destination, infer(model, load_arrays(source)))
-    return {"runtime": name, "load_ms": load_ms, "latency_ms": times, "ram_bytes": peak, "layers": layers}
+    return {"runtime": name, "load_ms": load_ms, "latency_ms": times, "ram_bytes": peak, "layers": layers, "parts": parts}
 
 
 def main(folder: Path) -> int:

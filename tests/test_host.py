@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 
@@ -31,10 +32,15 @@ def test_a_float_tflite_file_gives_its_outputs_and_what_it_costs(host, tmp_path)
     assert measurement.source == "measured"
     assert measurement.latency.repetitions == 5
     assert 0 < measurement.latency.p50_ms <= measurement.latency.p90_ms
-    assert [(layer.name, layer.operator, layer.latency_ms) for layer in measurement.layers] == [("y", "FULLY_CONNECTED", None)]
+    assert [(layer.name, layer.operator) for layer in measurement.layers] == [("runtime", "runtime"), ("y", "FULLY_CONNECTED")]
+    assert measurement.layers[0].latency_ms > 0
+    assert measurement.layers[1].latency_ms is not None
     assert measurement.runner.startswith("ai-edge-litert 2.")
     assert measurement.ram_bytes > 0
     assert measurement.notes[0].startswith("RAM: ")
+    assert measurement.notes[1].startswith("layers: each operator in a file of its own; together ")
+    unasked = host.run(artifact, in_batches(samples, 3), dataclasses.replace(QUICK, layers=False))
+    assert [(layer.name, layer.latency_ms) for layer in unasked.layers] == [("y", None)]
 
 
 @pytest.mark.parametrize("kernels", ["default", "reference"])

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from targets import jobs
@@ -63,13 +63,14 @@ class RaspberryPi:
         if missing is not None:
             return Measurement.missing(str(missing))
         chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
-        counting = RunOptions(warmup=emulator.WARMUP, repetitions=emulator.REPETITIONS, threads=1, samples=options.samples)
+        counting = replace(options, warmup=emulator.WARMUP, repetitions=emulator.REPETITIONS, threads=1)
         machine = emulator.prepare(str(self.board.core))
         with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
             folder = Path(name)
-            jobs.write(folder, artifact, batches, counting, kernels=chosen["kernels"], mark=True)
+            jobs.write(folder, artifact, batches, counting, kernels=chosen["kernels"], profile=False, mark=True)
             result = jobs.execute(machine.command, folder, artifact, machine.environment)
-            instructions = machine.instructions(folder)
+            instructions, *parts = machine.instructions(folder, result["parts"]) or [None]
+            layers = jobs.layers(artifact, result, parts)
             guess = estimate.latency(self.board, artifact, instructions)
             return Measurement(
                 source="emulated",
@@ -79,7 +80,7 @@ class RaspberryPi:
                 instructions=instructions,
                 energy_mj=guess.energy_mj if guess else None,
                 energy_source="estimated" if guess and guess.energy_mj is not None else None,
-                layers=jobs.layers(artifact, result),
-                notes=(*machine.notes, *(guess.notes if guess else ())),
+                layers=layers,
+                notes=(*machine.notes, *(guess.notes if guess else ()), *jobs.sum_note(layers, None, instructions)),
                 details=guess.details if guess else {},
             )

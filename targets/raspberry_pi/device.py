@@ -59,17 +59,22 @@ def measure(board: Board, artifact: Artifact, batches: Iterable[Batch], options:
         before = state(device, chosen.get("python", "").removeprefix("~/") or None)
         _require_runtime(device, before, artifact.format)
         visit = Visit(device, before, artifact, Path(name))
-        jobs.write(visit.folder, artifact, batches, options, kernels=chosen["kernels"], profile=True, model=f"../../{visit.model}")
+        jobs.write(visit.folder, artifact, batches, options, kernels=chosen["kernels"], model=f"../../{visit.model}")
         result = visit.execute(int(chosen["timeout"]))
         after = state(device, before.python)
+        latency, layers = jobs.latency(result), jobs.layers(artifact, result)
         return Measurement(
             source="measured",
             runner=f"{result['runtime']}, {chosen['kernels']} kernels, threads: {options.threads}, {before.title} over SSH",
             outputs=jobs.outputs(visit.folder),
-            latency=jobs.latency(result),
+            latency=latency,
             ram_bytes=result["ram_bytes"],
-            layers=jobs.layers(artifact, result),
-            notes=(*_notes(board, before, after), *((RAM_NOTE,) if result["ram_bytes"] is not None else ())),
+            layers=layers,
+            notes=(
+                *_notes(board, before, after),
+                *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
+                *jobs.sum_note(layers, latency),
+            ),
             details={"load_ms": result["load_ms"], "before": before.facts, "after": after.facts},
         )
 

@@ -4,7 +4,9 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median_low
 
@@ -56,9 +58,16 @@ class Machine:
     counts: bool
     notes: tuple[str, ...]
 
-    def instructions(self, folder: Path) -> int | None:
-        """Instructions of one inference; None where this QEMU doesn't count."""
-        return median_low(inferences((folder / MARKS).read_text(encoding="ascii"))[WARMUP:]) if self.counts else None
+    def instructions(self, folder: Path, parts: Sequence[float | None]) -> list[int | None]:
+        """Instructions of one inference, then of each part of the job; None for one that didn't run. Nothing where this QEMU can't count.
+
+        `parts` is the result's entry of that name.
+        """
+        if not self.counts:
+            return []
+        counted = iter(inferences((folder / MARKS).read_text(encoding="ascii")))
+        found = [median_low(list(islice(counted, WARMUP + REPETITIONS))[WARMUP:])]
+        return [*found, *(None if part is None else median_low(list(islice(counted, 1 + REPETITIONS))[1:]) for part in parts)]
 
 
 def qemu() -> str | None:
