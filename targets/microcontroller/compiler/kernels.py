@@ -1,8 +1,8 @@
 """The C headers of `kernels/`: those that layers name, with those that they include, each written for one type of numbers.
 
-A header that works for several types has words in place of the type's: `element_t` is what tensors hold, `number_t` what is computed
-with, `_T` ends the names that belong to the type and `_N` those that belong to its `number_t`. `edgepress_pool.h` is written for int8,
-`edgepress_pool_int16.h` and `edgepress_pool_float32.h` are the same text with other words.
+A header that works for several types has words in place of the type's: `element_t` is what tensors hold, `weight_t` what weights,
+`number_t` what is computed with, `_T` ends the names that belong to the type and `_N` those that belong to its `number_t`.
+`edgepress_pool.h` is written for int8, `edgepress_pool_int16.h` and `edgepress_pool_float32.h` are the same text with other words.
 """
 
 import re
@@ -11,11 +11,11 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "kernels"
 WORDS = {
-    "int8": {"element_t": "int8_t", "number_t": "int32_t", "_T": "", "_N": "", "edgepress_T": "edgepress_common"},
-    "int16": {"element_t": "int16_t", "number_t": "int32_t", "_T": "_int16", "_N": "", "edgepress_T": "edgepress_int16"},
-    "float32": {"element_t": "float", "number_t": "float", "_T": "_float32", "_N": "_float32", "edgepress_T": "edgepress_float32"},
+    "int8": {"element_t": "int8_t", "weight_t": "int8_t", "number_t": "int32_t", "_T": "", "_N": ""},
+    "int16": {"element_t": "int16_t", "weight_t": "int8_t", "number_t": "int32_t", "_T": "_int16", "_N": ""},
+    "float32": {"element_t": "float", "weight_t": "float", "number_t": "float", "_T": "_float32", "_N": "_float32"},
 }
-PLACES = re.compile(r"\b(?:element_t|number_t|edgepress_T)\b|(?:_T|_N)(?![A-Za-z])")
+PLACES = re.compile(r"\b(?:element_t|weight_t|number_t)\b|(?:_T|_N)(?![A-Za-z])")
 
 
 def suffix(dtype: str) -> str:

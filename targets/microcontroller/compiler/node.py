@@ -102,6 +102,12 @@ class Node:
         if self.scale(first) != self.scale(second):
             raise self.refuse("its input and output have different scales", "share one scale over both")
 
+    def require_alike(self, first: Tensor, second: Tensor) -> None:
+        """Refuses tensors of two types, or of integers with two scales."""
+        self.require_dtype(second, first.dtype)
+        if first.dtype != "float32":
+            self.same_scale(first, second)
+
     def weight_scales(self, weights: Tensor, axis: int) -> NDArray[np.float64]:
         """Scales of symmetric weights: [channels along `axis`], the one scale repeated where there is only one."""
         quantization = weights.quantization
@@ -116,10 +122,18 @@ class Node:
             raise self.refuse(f"weights {weights.name[:80]!r} have a scale that is no positive number", "quantize the model again")
         return np.broadcast_to(quantization.scale.astype(np.float64), channels)
 
+    def require_symmetric(self, tensor: Tensor) -> None:
+        """Refuses a zero point, which 16-bit tensors have none of."""
+        if self.scale(tensor)[1]:
+            raise self.refuse(f"tensor {tensor.name[:80]!r} has a zero point", "quantize 16-bit tensors symmetrically")
+
     def limits(self, activation: Activation, tensor: Tensor) -> tuple[int, int]:
-        """The integers between which the fused activation keeps this output."""
+        """The integers between which the fused activation keeps this output; those of 32 bits are no limit to a float32."""
         if activation not in fixed_point.REAL_LIMITS:
             raise self.refuse(f"its fused activation is {activation.name}", "export the activation as an operator of its own")
+        if tensor.dtype == "float32":
+            low, high = fixed_point.REAL_LIMITS[activation]
+            return -(2**31) if low is None else int(low), 2**31 - 1 if high is None else int(high)
         return fixed_point.activation_limits(activation, *self.scale(tensor), tensor.dtype)
 
     @staticmethod

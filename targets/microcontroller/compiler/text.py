@@ -16,6 +16,7 @@ C_TYPES = {
     "int64": "int64_t",
     "uint8": "uint8_t",
     "float32": "float",
+    "float64": "double",
     "bool": "uint8_t",
 }
 COLUMNS = 24
@@ -57,8 +58,9 @@ def literal(value: int) -> str:
 
 
 def declaration(constant: Constant, prefix: str) -> str:
-    """The extern declaration of a constant."""
-    return _guarded(constant, f"extern const {C_TYPES[constant.values.dtype.name]} {prefix}{constant.name}[{constant.values.size}];")
+    """The extern declaration of a constant, with its alignment: without, a compiler assumes what its platform gives large arrays."""
+    head = f"extern const {C_TYPES[constant.values.dtype.name]} {prefix}{constant.name}[{constant.values.size}] EP_ALIGN"
+    return _guarded(constant, f"{head};")
 
 
 def definition(constant: Constant, prefix: str) -> str:
@@ -76,6 +78,8 @@ def qualify(body: str, names: Mapping[str, str]) -> str:
 
 
 def _element(value: Array) -> str:
+    if isinstance(value, np.float64):
+        return float(value).hex()
     if isinstance(value, np.floating):
         return real(float(value))
     return literal(int(value))

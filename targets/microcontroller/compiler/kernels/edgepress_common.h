@@ -46,12 +46,6 @@ EP_INLINE int32_t ep_min(int32_t a, int32_t b) { return a < b ? a : b; }
 EP_INLINE int32_t ep_max(int32_t a, int32_t b) { return a > b ? a : b; }
 EP_INLINE int32_t ep_clamp(int32_t x, int32_t low, int32_t high) { return ep_min(ep_max(x, low), high); }
 
-#define EP_LOWEST INT8_MIN
-EP_INLINE int8_t ep_saturated(int32_t x) { return (int8_t)ep_clamp(x, INT8_MIN, INT8_MAX); }
-
-/* sum / count, rounded half away from zero. */
-EP_INLINE int32_t ep_average(int32_t sum, int32_t count) { return (sum > 0 ? sum + count / 2 : sum - count / 2) / count; }
-
 /* x / 2^bits, rounded half away from zero; 0 <= bits <= 31. */
 EP_INLINE int32_t ep_rounding_shift(int32_t x, int32_t bits) {
     const int32_t mask = (int32_t)((1u << bits) - 1u);

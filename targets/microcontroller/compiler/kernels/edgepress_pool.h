@@ -2,7 +2,7 @@
 #ifndef EDGEPRESS_POOL_T_H
 #define EDGEPRESS_POOL_T_H
 
-#include "edgepress_T.h"
+#include "edgepress_number_T.h"
 
 typedef struct {
     int32_t input_height, input_width, channels, output_height, output_width;

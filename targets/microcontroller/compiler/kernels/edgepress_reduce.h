@@ -2,7 +2,7 @@
 #ifndef EDGEPRESS_REDUCE_T_H
 #define EDGEPRESS_REDUCE_T_H
 
-#include "edgepress_T.h"
+#include "edgepress_number_T.h"
 
 /* Three loops over what is kept, three over what is reduced, and how far the input goes on in each. */
 typedef struct {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from targets.formats.tflite_options import Conv2DOptions
-from targets.microcontroller.compiler import convolution, packing
+from targets.microcontroller.compiler import convolution, filters, packing
 from targets.microcontroller.compiler.layer import Constant, Kernel, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
@@ -14,7 +14,7 @@ KIND += ("small", "joined", "padded", "words", "paired")
 
 
 class Conv2d:
-    """int8 [1, height, width, in] with weights [out, height, width, in]."""
+    """int8, int16 or float32 [1, height, width, in] with weights [out, height, width, in]; see `filters` for all but int8."""
 
     def __call__(self, node: Node) -> Layer:
         """See `Lowering`."""
@@ -22,7 +22,7 @@ class Conv2d:
         source, weights, output = node.input(0), node.input(1), node.output()
         for tensor in (source, weights, output):
             node.require_rank(tensor, 4)
-            node.require_dtype(tensor, "int8")
+        convolution.require_dtypes(node)
         node.require_batch_of_one(source)
         _, height, width, depth = source.shape
         channels, kernel_height, kernel_width, kernel_depth = weights.shape
@@ -33,6 +33,8 @@ class Conv2d:
         columns = convolution.Window(kernel_width, options.stride_w, options.dilation_w)
         vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
         horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
+        if source.dtype != "int8":
+            return filters.convolution(node, vertical, horizontal, options.activation)
         folded = convolution.fold(node, node.constant(1, "weights").reshape(channels, -1))
         packed = packing.pack(folded.values, groups)
         requantization = convolution.requantization(node, folded, 0)
@@ -52,23 +54,13 @@ class Conv2d:
             paired=channels // groups % 2 == 0,
             grouped=groups > 1,
         )
+        kernel = Kernel("ep_conv", "ep_conv_t", members, ARGUMENTS, KIND)
         return Layer(
-            body=_grouped(members, groups),
-            kernel=Kernel("ep_conv", "ep_conv_t", members, ARGUMENTS, KIND) if groups == 1 else None,
+            body=convolution.grouped(kernel, groups) if groups > 1 else "",
+            kernel=kernel if groups == 1 else None,
             headers=("edgepress_conv.h",),
             constants=(*packing.either(folded.values, packed), Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * folded.values.shape[1],
             scratch_bytes=packing.scratch_bytes(folded.values.shape[1], kernel_depth),
             in_place={0: convolution.distance(vertical, horizontal, depth, channels)} if groups == 1 else {},
         )
-
-
-def _grouped(members: Mapping[str, int], groups: int) -> str:
-    """A loop of calls, each on a group's own channels."""
-    own = f"group * {members['filters']}"
-    return (
-        f"for (int32_t group = 0; group < {groups}; group++) {{\n"
-        f"        ep_conv({structure('ep_conv_t', **members)},\n"
-        f"            x0 + group * {members['depth']}, weights + group * (int32_t)(sizeof weights / sizeof weights[0] / {groups}),\n"
-        f"            bias + {own}, multiplier + {own}, shift + {own}, scratch, y0 + {own});\n    }}"
-    )

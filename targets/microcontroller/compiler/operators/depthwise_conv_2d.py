@@ -1,12 +1,14 @@
 """DEPTHWISE_CONV_2D."""
 
 from targets.formats.tflite_options import DepthwiseConv2DOptions
-from targets.microcontroller.compiler import convolution, packing
+from targets.microcontroller.compiler import convolution, filters, packing
 from targets.microcontroller.compiler.layer import Constant, Kernel, Layer
 from targets.microcontroller.compiler.node import Node
 
 ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
 KIND = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width", "small")
+KIND += ("input_width", "input_channels", "output_width", "output_channels", "pad_left")
+"""These stay constants since the inner loops have no registers left for steps between rows and pixels."""
 
 
 class DepthwiseConv2d:
@@ -18,7 +20,7 @@ class DepthwiseConv2d:
         source, weights, output = node.input(0), node.input(1), node.output()
         for tensor in (source, weights, output):
             node.require_rank(tensor, 4)
-            node.require_dtype(tensor, "int8")
+        convolution.require_dtypes(node)
         node.require_batch_of_one(source)
         _, height, width, depth = source.shape
         repeats, kernel_height, kernel_width, channels = weights.shape
@@ -28,6 +30,8 @@ class DepthwiseConv2d:
         columns = convolution.Window(kernel_width, options.stride_w, options.dilation_w)
         vertical = convolution.axis(node, options.padding, rows, height, output.shape[1])
         horizontal = convolution.axis(node, options.padding, columns, width, output.shape[2])
+        if source.dtype != "int8":
+            return filters.depthwise(node, vertical, horizontal, options.activation)
         taps = node.constant(1, "weights")[0].transpose(2, 0, 1)
         if width == kernel_width == 1:  # taps side by side are faster than taps below each other
             vertical, horizontal, taps = horizontal, vertical, taps.transpose(0, 2, 1)

@@ -7,7 +7,7 @@ kernels with their two roundings, which TFLite Micro still has. Integers of 64 b
 import numpy as np
 
 from targets.formats.tflite_options import FullyConnectedOptions
-from targets.microcontroller.compiler import convolution, fixed_point
+from targets.microcontroller.compiler import convolution, filters, fixed_point
 from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
@@ -20,13 +20,14 @@ class FullyConnected:
         """See `Lowering`."""
         options = node.options(FullyConnectedOptions)
         source, weights, output = node.input(0), node.input(1), node.output()
-        for tensor in (source, weights, output):
-            node.require_dtype(tensor, "int8")
+        convolution.require_dtypes(node)
         node.require_rank(weights, 2)
         channels, depth = weights.shape
         rows = source.elements // depth
         if options.weights_format or source.elements % depth or output.elements != rows * channels:
             raise node.refuse(f"weights {list(weights.shape)} don't fit input {list(source.shape)}", "export the model again")
+        if source.dtype != "int8":
+            return filters.dense(node, rows, options.activation)
         folded = convolution.fold(node, node.constant(1, "weights"))
         limits = convolution.clamp(node, options.activation, output)
         shape = structure(

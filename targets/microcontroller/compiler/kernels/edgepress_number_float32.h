@@ -1,6 +1,6 @@
 /* The arithmetic of float tensors, under the names that integers' has. */
-#ifndef EDGEPRESS_FLOAT32_H
-#define EDGEPRESS_FLOAT32_H
+#ifndef EDGEPRESS_NUMBER_FLOAT32_H
+#define EDGEPRESS_NUMBER_FLOAT32_H
 
 #include <float.h>
 
@@ -25,5 +25,30 @@ EP_INLINE float ep_clamp_float32(float x, int32_t low, int32_t high) {
 
 /* A sum over `count` numbers becomes their mean; nothing is shifted. */
 EP_INLINE float ep_requantize_float32(float sum, int32_t count, int32_t shift) { return (void)shift, sum / (float)count; }
+
+EP_INLINE int32_t ep_taps_float32(int32_t size) { return size; }
+
+/* Channels A and B of pixels 0 and 1. */
+typedef struct {
+    float a0, b0, a1, b1;
+} ep_dots_float32_t;
+
+EP_INLINE ep_dots_float32_t ep_dots_float32(int32_t taps, const float *x0, const float *x1, const float *a, const float *b) {
+    ep_dots_float32_t sums = {0.0F, 0.0F, 0.0F, 0.0F};
+    for (int32_t i = 0; i < taps; i++) {
+        sums.a0 += x0[i] * a[i];
+        sums.b0 += x0[i] * b[i];
+        sums.a1 += x1[i] * a[i];
+        sums.b1 += x1[i] * b[i];
+    }
+    return sums;
+}
+
+/* What a sum of a convolution becomes. */
+EP_INLINE float ep_filtered_float32(int32_t scaling, float sum, const void *bias, const void *multiplier, const int8_t *shift,
+                                    int32_t channel, int32_t lowest, int32_t highest) {
+    (void)scaling, (void)multiplier, (void)shift;
+    return ep_clamp_float32(sum + ((const float *)bias)[channel], lowest, highest);
+}
 
 #endif

@@ -1,0 +1,25 @@
+/* Arithmetic of two int16 numbers, without zero points. */
+#ifndef EDGEPRESS_ELEMENTWISE_INT16_H
+#define EDGEPRESS_ELEMENTWISE_INT16_H
+
+#include "edgepress_elementwise.h"
+
+/* (x << 15) * multiplier / 2^31 / 2^shift; half is what the larger of two scales gets. */
+EP_INLINE int32_t ep_scale_operand_int16(int32_t x, int32_t multiplier, int32_t shift) {
+    const int32_t raised = x * (1 << 15);
+    return multiplier == 1 << 30 && shift == 0 ? raised / 2 : ep_requantize_small(raised, multiplier, shift);
+}
+
+EP_INLINE int32_t ep_binary_one_int16(const ep_binary_t s, char operation, int32_t first, int32_t second) {
+    if (operation == '>' || operation == '<') {
+        return operation == '>' ? ep_max(first, second) : ep_min(first, second);
+    }
+    if (operation == '*') {
+        return ep_clamp(ep_requantize(first * second, s.output_multiplier, s.output_shift), s.lowest, s.highest);
+    }
+    const int32_t a = ep_scale_operand_int16(first, s.first_multiplier, s.first_shift);
+    const int32_t b = ep_scale_operand_int16(second, s.second_multiplier, s.second_shift);
+    return ep_clamp(ep_requantize(operation == '+' ? a + b : a - b, s.output_multiplier, s.output_shift), s.lowest, s.highest);
+}
+
+#endif
