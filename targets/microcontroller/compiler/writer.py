@@ -1,11 +1,11 @@
 """The text of the generated C: a header, the layers with the function that runs them, and the constants."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from targets.formats.tflite import Graph, Tensor
-from targets.microcontroller.compiler.layer import Layer
+from targets.microcontroller.compiler.layer import Kernel, Layer
 from targets.microcontroller.compiler.memory import Memory
 from targets.microcontroller.compiler.sharing import Copy, share
 from targets.microcontroller.compiler.text import C_TYPES, comment, declaration, definition, literal, qualify, structure
@@ -122,7 +122,7 @@ def _body(program: Program, step: int) -> str:
     if layer.kernel is None:
         return layer.body
     if copy is None:
-        return f"{layer.kernel.function}({structure(layer.kernel.structure, **layer.kernel.members)},\n        {', '.join(layer.kernel.arguments)});"
+        return _kernel_call(layer.kernel, layer.kernel.members)
     if not copy.varying:
         return f"{program.kernel(copy)}({', '.join(layer.kernel.pointers)});"
     values = ", ".join(literal(layer.kernel.members[member]) for member in copy.varying)
@@ -142,8 +142,12 @@ def _kernel(program: Program, copy: Copy) -> str:
     return (
         f"/* Layers {steps}{': ' * bool(copy.varying)}{', '.join(copy.varying)} */\n"
         f"EP_LAYER void {program.kernel(copy)}({', '.join(parameters)}) {{\n"
-        f"    {kernel.function}({structure(kernel.structure, **members)},\n        {', '.join(kernel.arguments)});\n}}"
+        f"    {_kernel_call(kernel, members)}\n}}"
     )
+
+
+def _kernel_call(kernel: Kernel, members: Mapping[str, int | str]) -> str:
+    return f"{kernel.function}({structure(kernel.structure, **members)},\n        {', '.join(kernel.arguments)});"
 
 
 def _run(program: Program) -> str:

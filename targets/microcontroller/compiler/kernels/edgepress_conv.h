@@ -4,6 +4,8 @@
 #define EDGEPRESS_CONV_H
 
 #include "edgepress_dsp.h"
+#include "edgepress_nibbles.h"
+#include "edgepress_scalar.h"
 
 typedef struct {
     int32_t input_height, input_width, input_channels, output_height, output_width, output_channels;
@@ -13,6 +15,7 @@ typedef struct {
     /* Whether short requantization, joined weights, windows over the edge or with gaps, depths of whole words, pairs of filters and groups
        are in use. */
     int32_t small, joined, padded, words, paired, grouped;
+    int32_t nibbles; /* whether weights have 4 bits, two a byte */
 } ep_conv_t;
 
 EP_INLINE int8_t ep_conv_output(const ep_conv_t s, int32_t sum, int32_t multiplier, int32_t shift) {
@@ -109,9 +112,10 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *we
             }
         }
         const int32_t *w = weights;
+        const ep_sums_t biased = s.nibbles ? ep_nibble_bias(groups, wide) : (ep_sums_t){0, 0, 0, 0};
         EP_ROLLED for (int32_t channel = 0; channel < s.filters; channel += 2) {
-            const ep_sums_t sums = ep_dot(groups, s.joined, wide, w);
-            w += 2 * groups;
+            const ep_sums_t sums = s.nibbles ? ep_dot_nibbles(groups, biased, wide, w) : ep_dot(groups, s.joined, wide, w);
+            w += s.nibbles ? groups : 2 * groups;
             ep_wide_outputs(s, sums.a0, sums.a1, bias[channel], multiplier[channel], shift[channel], output + channel, next + channel);
             if (s.paired || channel + 1 < s.filters) {
                 const int32_t b = channel + 1;
@@ -126,18 +130,23 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *we
 
 EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
                        const int8_t *shift, int8_t *scratch, int8_t *output) {
-    const int32_t size = s.kernel_height * s.kernel_width * s.depth;
+    const int32_t size = s.kernel_height * s.kernel_width * s.depth, row = s.nibbles ? (size + 1) / 2 : size;
     for (int32_t oy = 0; oy < s.output_height; oy++) {
         for (int32_t ox = 0; ox < s.output_width; ox++) {
             ep_patch(s, input, oy * s.stride_height - s.pad_top, ox * s.stride_width - s.pad_left, scratch);
             const int8_t *w = weights;
-            for (int32_t channel = 0; channel < s.filters; channel++) {
-                int32_t sum = bias[channel];
-                for (int32_t i = 0; i < size; i++) {
-                    sum += scratch[i] * w[i];
+            EP_ROLLED for (int32_t channel = 0; channel < s.filters; channel += 2) {
+                const int32_t both = s.paired || channel + 1 < s.filters;
+                const int32_t b = both ? channel + 1 : channel;
+                int32_t sums[2] = {bias[channel], bias[b]};
+                if (s.nibbles) {
+                    ep_dot_pair_nibbles(scratch, w, both ? w + row : w, size, sums);
+                } else {
+                    ep_dot_pair(scratch, w, both ? w + row : w, size, sums);
                 }
-                w += size;
-                output[channel] = ep_conv_output(s, sum, multiplier[channel], shift[channel]);
+                w += 2 * row;
+                output[channel] = ep_conv_output(s, sums[0], multiplier[channel], shift[channel]);
+                output[b] = ep_conv_output(s, sums[1], multiplier[b], shift[b]);
             }
             output += s.output_channels;
         }
