@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compress.cost import layers as layer_costs
@@ -39,7 +39,7 @@ def measure_layers(model: Model, board: str, split: Split, metric: Metric, names
     with tempfile.TemporaryDirectory(prefix="edgepress-") as folder:
         path = write_whole(Path(folder) / "network.tflite", tflite.to_bytes(model, channels_last=True))
         artifact = arranged(formats.read(path))
-        found = measure(artifact, target, Trial(split.first(1), metric, OPTIONS)).measurement
+        found = measure(artifact, target, Trial(split.first(1), metric, replace(OPTIONS, layers=bool(names)))).measurement
     if found.latency is None:
         raise ExportError(f"{board}: no time: {found.reason or 'nothing timed it'}")
     timed = {layer.name: layer.latency_ms for layer in found.layers if layer.latency_ms is not None}
