@@ -13,8 +13,7 @@ from targets.microcontroller.compiler.layer import Constant, Kernel
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
 
-
-WEIGHTS = {"int8": ("int8",), "int16": ("int8",), "float32": ("float32",)}
+WEIGHTS = {"int8": ("int8", "int4"), "int16": ("int8",), "float32": ("float32",)}
 """The weights' types for each type of input and output."""
 
 

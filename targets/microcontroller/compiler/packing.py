@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.formats import nibbles as nibble
 from targets.microcontroller.compiler.layer import Constant
 
 ORDER = (0, 2, 1, 3)
@@ -25,11 +26,7 @@ class Packed:
 
 def pack(weights: NDArray[np.int8], groups: int = 1) -> Packed:
     """Pairs up the channels of weights [out, inputs], within each group; what is missing to pairs and fours is filled with 0."""
-    channels, size = weights.shape
-    filters = channels // groups
-    filled = np.zeros((groups, filters + filters % 2, -(-size // 4) * 4), np.int64)
-    filled[:, :filters, :size] = weights.reshape(groups, filters, size)
-    taps = filled.reshape(-1, 2, filled.shape[2] // 4, 4)[..., ORDER]
+    taps = _pairs(weights, groups)[..., ORDER]
     first, second = taps[:, 0], taps[:, 1]
     joined = bool(np.all(256 * second + first >= -(2**15)) and np.all(np.abs(second).sum(axis=(1, 2)) * 128 < JOINED_LIMIT))
     halves = 256 * second + (first if joined else first & 0xFF)
@@ -54,3 +51,26 @@ def rows(taps: NDArray[np.int8], dilation: int) -> tuple[Constant, ...]:
         return (Constant("weights", taps),)
     filled = np.pad(taps, ((0, 0), (0, 0), (0, -taps.shape[2] % 4)))
     return Constant("weights", taps, "!EP_DSP"), Constant("weights", filled, "EP_DSP")
+
+
+def nibbles(weights: NDArray[np.int8], groups: int = 1) -> tuple[Constant, Constant]:
+    """Weights [out, inputs] of 4 bits for both kinds of cores, as kernels/edgepress_nibbles.h takes them; pairs and fours as in `pack`."""
+    taps = _pairs(weights, groups) + 8
+    places = np.array([[0, 4, 16, 20], [8, 12, 24, 28]])  # bits at which A's and B's taps stand in a word
+    words = (taps << places[:, None, :]).sum(axis=(1, 3))
+    return stored_nibbles(Constant("weights", weights, "!EP_DSP")), Constant("weights", words.astype(np.uint32).view(np.int32), "EP_DSP")
+
+
+def stored_nibbles(constant: Constant) -> Constant:
+    """An array [channels, ...] of integers of 4 bits with two of them in a byte; each channel starts a new one."""
+    rows = [nibble.pack(row) for row in constant.values]
+    return Constant(constant.name, np.stack(rows).view(np.int8), constant.guard)
+
+
+def _pairs(weights: NDArray[np.int8], groups: int) -> NDArray[np.int64]:
+    """Weights [out, inputs] as [pairs of channels, 2, groups of four, 4], filled up with 0."""
+    channels, size = weights.shape
+    filters = channels // groups
+    filled = np.zeros((groups, filters + filters % 2, -(-size // 4) * 4), np.int64)
+    filled[:, :filters, :size] = weights.reshape(groups, filters, size)
+    return filled.reshape(-1, 2, filled.shape[2] // 4, 4)

@@ -114,7 +114,7 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *we
         const int32_t *w = weights;
         const ep_sums_t biased = s.nibbles ? ep_nibble_bias(groups, wide) : (ep_sums_t){0, 0, 0, 0};
         EP_ROLLED for (int32_t channel = 0; channel < s.filters; channel += 2) {
-            const ep_sums_t sums = s.nibbles ? ep_dot_nibbles(groups, biased, wide, w) : ep_dot(groups, s.joined, wide, w);
+            const ep_sums_t sums = s.nibbles ? ep_dot_wide_nibbles(groups, biased, wide, w) : ep_dot(groups, s.joined, wide, w);
             w += s.nibbles ? groups : 2 * groups;
             ep_wide_outputs(s, sums.a0, sums.a1, bias[channel], multiplier[channel], shift[channel], output + channel, next + channel);
             if (s.paired || channel + 1 < s.filters) {
@@ -140,7 +140,8 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int8_t *wei
                 const int32_t b = both ? channel + 1 : channel;
                 int32_t sums[2] = {bias[channel], bias[b]};
                 if (s.nibbles) {
-                    ep_dot_pair_nibbles(scratch, w, both ? w + row : w, size, sums);
+                    sums[0] = ep_dot_nibbles(scratch, w, size, sums[0]);
+                    sums[1] = both ? ep_dot_nibbles(scratch, w + row, size, sums[1]) : sums[0];
                 } else {
                     ep_dot_pair(scratch, w, both ? w + row : w, size, sums);
                 }

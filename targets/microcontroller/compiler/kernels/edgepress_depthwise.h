@@ -125,6 +125,13 @@ EP_INLINE void ep_depthwise_rows(const ep_conv_t s, const int8_t *plane, const i
 
 #endif
 
+/* A channel's weights; those of 4 bits are unpacked behind the plane. */
+EP_INLINE const int8_t *ep_channel_weights(const ep_conv_t s, const int8_t *weights, int32_t channel, int8_t *plane) {
+    const int32_t width = EP_DSP && s.dilation_width == 1 ? (s.kernel_width + 3) / 4 * 4 : s.kernel_width;
+    const int32_t count = s.kernel_height * width, bytes = ep_plane_height(s) * ep_plane_width(s);
+    return s.nibbles ? ep_unpacked(weights + channel * ((count + 1) / 2), count, plane + (bytes + 3) / 4 * 4 + 4) : weights + channel * count;
+}
+
 EP_INLINE void ep_depthwise(const ep_conv_t s, const int8_t *input, const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
                             const int8_t *shift, int8_t *plane, int8_t *output) {
     const int32_t repeats = s.output_channels / s.input_channels;
@@ -133,19 +140,17 @@ EP_INLINE void ep_depthwise(const ep_conv_t s, const int8_t *input, const int8_t
         if (channel % repeats == 0) {
             ep_fill_plane(s, input + channel / repeats, plane);
         }
+        const int8_t *const w = ep_channel_weights(s, weights, channel, plane);
 #if EP_DSP
         if (s.dilation_width == 1 && s.kernel_width == 3 && s.stride_width == 1 && s.kernel_height == 3) {
-            const int8_t *w = weights + channel * s.kernel_height * 4;
             ep_depthwise_pairs(s, plane, w, bias[channel], multiplier[channel], shift[channel], output + channel);
             continue;
         }
         if (s.dilation_width == 1) {
-            const int8_t *w = weights + channel * s.kernel_height * ((s.kernel_width + 3) / 4 * 4);
             ep_depthwise_rows(s, plane, w, bias[channel], multiplier[channel], shift[channel], output + channel);
             continue;
         }
 #endif
-        const int8_t *w = weights + channel * s.kernel_height * s.kernel_width;
         ep_depthwise_taps(s, plane, w, bias[channel], multiplier[channel], shift[channel], output + channel);
     }
 }

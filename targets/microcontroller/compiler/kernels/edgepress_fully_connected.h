@@ -2,11 +2,12 @@
 #ifndef EDGEPRESS_FULLY_CONNECTED_H
 #define EDGEPRESS_FULLY_CONNECTED_H
 
-#include "edgepress_common.h"
+#include "edgepress_nibbles.h"
 
 typedef struct {
     int32_t rows, inputs, outputs;
     int32_t output_zero_point, lowest, highest;
+    int32_t nibbles; /* whether weights have 4 bits, two a byte */
 } ep_fully_connected_t;
 
 /* sum * multiplier / 2^shift, rounded half up; 1 <= shift <= 62 and the product has at most 63 bits. */
@@ -21,10 +22,13 @@ EP_INLINE void ep_fully_connected(const ep_fully_connected_t s, const int8_t *in
         const int8_t *w = weights;
         for (int32_t channel = 0; channel < s.outputs; channel++) {
             int32_t sum = bias[channel];
-            for (int32_t i = 0; i < s.inputs; i++) {
+            if (s.nibbles) {
+                sum = ep_dot_nibbles(input, w, s.inputs, sum);
+            }
+            for (int32_t i = 0; i < s.inputs && !s.nibbles; i++) {
                 sum += input[i] * w[i];
             }
-            w += s.inputs;
+            w += s.nibbles ? (s.inputs + 1) / 2 : s.inputs;
             sum = ep_requantize_wide(sum, multiplier[channel], shift[channel]) + s.output_zero_point;
             *output++ = (int8_t)ep_clamp(sum, s.lowest, s.highest);
         }

@@ -10,7 +10,7 @@ from targets.microcontroller.compiler.text import structure
 
 ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
 KIND = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width")
-KIND += ("small", "joined", "padded", "words", "paired")
+KIND += ("small", "joined", "padded", "nibbles", "words", "paired")
 
 
 class Conv2d:
@@ -53,13 +53,18 @@ class Conv2d:
             words=kernel_depth % 4 == 0,
             paired=channels // groups % 2 == 0,
             grouped=groups > 1,
+            nibbles=weights.dtype == "int4",
         )
         kernel = Kernel("ep_conv", "ep_conv_t", members, ARGUMENTS, KIND)
         return Layer(
             body=convolution.grouped(kernel, groups) if groups > 1 else "",
             kernel=kernel if groups == 1 else None,
             headers=("edgepress_conv.h",),
-            constants=(*packing.either(folded.values, packed), Constant("bias", folded.bias), *requantization.constants()),
+            constants=(
+                *(packing.nibbles(folded.values, groups) if members["nibbles"] else packing.either(folded.values, packed)),
+                Constant("bias", folded.bias),
+                *requantization.constants(),
+            ),
             macs=output.elements * folded.values.shape[1],
             scratch_bytes=packing.scratch_bytes(folded.values.shape[1], kernel_depth),
             in_place={0: convolution.distance(vertical, horizontal, depth, channels)} if groups == 1 else {},

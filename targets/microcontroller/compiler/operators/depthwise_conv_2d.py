@@ -4,9 +4,10 @@ from targets.formats.tflite_options import DepthwiseConv2DOptions
 from targets.microcontroller.compiler import convolution, filters, packing
 from targets.microcontroller.compiler.layer import Constant, Kernel, Layer
 from targets.microcontroller.compiler.node import Node
+from targets.microcontroller.compiler.planner import aligned
 
 ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
-KIND = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width", "small")
+KIND = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width", "small", "nibbles")
 KIND += ("input_width", "input_channels", "output_width", "output_channels", "pad_left")
 """These stay constants since the inner loops have no registers left for steps between rows and pixels."""
 
@@ -45,12 +46,18 @@ class DepthwiseConv2d:
             input_zero_point=node.scale(source)[1],
             **convolution.clamp(node, options.activation, output),
             small=requantization.small,
+            nibbles=weights.dtype == "int4",
         )
+        stored = packing.rows(taps, horizontal.window.dilation)
+        plane = aligned(vertical.padded * horizontal.padded) + packing.OVERREAD
+        if members["nibbles"]:
+            plane += max(constant.values[0].size for constant in stored)
+            stored = tuple(packing.stored_nibbles(constant) for constant in stored)
         return Layer(
             kernel=Kernel("ep_depthwise", "ep_conv_t", members, ARGUMENTS, KIND),
             headers=("edgepress_depthwise.h",),
-            constants=(*packing.rows(taps, horizontal.window.dilation), Constant("bias", folded.bias), *requantization.constants()),
+            constants=(*stored, Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * kernel_height * kernel_width,
-            scratch_bytes=vertical.padded * horizontal.padded + packing.OVERREAD,
+            scratch_bytes=plane,
             in_place={0: 0} if source.shape == output.shape else {},
         )

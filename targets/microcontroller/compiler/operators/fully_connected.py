@@ -7,7 +7,7 @@ kernels with their two roundings, which TFLite Micro still has. Integers of 64 b
 import numpy as np
 
 from targets.formats.tflite_options import FullyConnectedOptions
-from targets.microcontroller.compiler import convolution, filters, fixed_point
+from targets.microcontroller.compiler import convolution, filters, fixed_point, packing
 from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
@@ -36,11 +36,18 @@ class FullyConnected:
             inputs=depth,
             outputs=channels,
             **limits,
+            nibbles=weights.dtype == "int4",
         )
         return Layer(
             body=f"ep_fully_connected({shape},\n        x0, weights, bias, multiplier, shift, y0);",
             headers=("edgepress_fully_connected.h",),
-            constants=(Constant("weights", folded.values), Constant("bias", folded.bias), *_requantization(node, folded, limits)),
+            constants=(
+                packing.stored_nibbles(Constant("weights", folded.values))
+                if weights.dtype == "int4"
+                else Constant("weights", folded.values),
+                Constant("bias", folded.bias),
+                *_requantization(node, folded, limits),
+            ),
             macs=rows * channels * depth,
         )
 

@@ -1,0 +1,56 @@
+/* Weights of 4 bits, two a byte, the first in the lower half; unpacked as they are used. */
+#ifndef EDGEPRESS_NIBBLES_H
+#define EDGEPRESS_NIBBLES_H
+
+#include "edgepress_dsp.h"
+
+EP_INLINE int32_t ep_low_nibble(int8_t pair) { return (int32_t)((uint32_t)pair << 28) >> 28; }
+EP_INLINE int32_t ep_high_nibble(int8_t pair) { return pair >> 4; }
+
+EP_INLINE const int8_t *ep_unpacked(const int8_t *from, int32_t count, int8_t *to) {
+    for (int32_t i = 0; i < count; i++) {
+        to[i] = (int8_t)(i % 2 == 0 ? ep_low_nibble(from[i / 2]) : ep_high_nibble(from[i / 2]));
+    }
+    return to;
+}
+
+EP_INLINE int32_t ep_dot_nibbles(const int8_t *input, const int8_t *weights, int32_t size, int32_t sum) {
+    EP_ROLLED for (int32_t i = 0; i < size / 2; i++) {
+        sum += input[2 * i] * ep_low_nibble(weights[i]) + input[2 * i + 1] * ep_high_nibble(weights[i]);
+    }
+    return size % 2 == 0 ? sum : sum + input[size - 1] * ep_low_nibble(weights[size / 2]);
+}
+
+#if EP_DSP
+
+#define EP_NIBBLES 0x000f000f
+#define EP_NIBBLE_BIAS 0x00080008
+
+/* What the 8 that each nibble has too much adds to the sums of both pixels, negative: where ep_dot_wide_nibbles starts. */
+EP_INLINE ep_sums_t ep_nibble_bias(int32_t groups, const int32_t *x) {
+    ep_sums_t sums = {0, 0, 0, 0};
+    EP_ROLLED for (int32_t i = 0; i < groups; i++) {
+        sums.a0 = __smlad(x[4 * i + 2], EP_NIBBLE_BIAS, __smlad(x[4 * i], EP_NIBBLE_BIAS, sums.a0));
+        sums.a1 = __smlad(x[4 * i + 3], EP_NIBBLE_BIAS, __smlad(x[4 * i + 1], EP_NIBBLE_BIAS, sums.a1));
+    }
+    return (ep_sums_t){-sums.a0, -sums.a0, -sums.a1, -sums.a1};
+}
+
+/* As ep_dot, with one word for four taps of channels A and B: nibbles A0, A1, B0, B1, A2, A3, B2, B3, each with 8 added. */
+EP_INLINE ep_sums_t ep_dot_wide_nibbles(int32_t groups, ep_sums_t sums, const int32_t *x, const int32_t *w) {
+    const int32_t *const end = w + groups;
+    EP_ROLLED while (w != end) {
+        const int32_t word = *w++, x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const int32_t a0 = word & EP_NIBBLES, a1 = word >> 4 & EP_NIBBLES, b0 = word >> 8 & EP_NIBBLES, b1 = word >> 12 & EP_NIBBLES;
+        sums.a0 = __smlad(x2, a1, __smlad(x0, a0, sums.a0));
+        sums.b0 = __smlad(x2, b1, __smlad(x0, b0, sums.b0));
+        sums.a1 = __smlad(x3, a1, __smlad(x1, a0, sums.a1));
+        sums.b1 = __smlad(x3, b1, __smlad(x1, b0, sums.b1));
+        x += 4;
+    }
+    return sums;
+}
+
+#endif
+
+#endif
