@@ -49,6 +49,12 @@ def subtract(layer: Layer, *values: Value) -> Made:
     return pairwise(torch.sub)(layer, *values)
 
 
+def scaled_sum(layer: Layer, *values: Value) -> Made:
+    """CustomScaleLayer of keras.applications' InceptionResNetV2: the first, and the second times a factor."""
+    scale = float(layer.get("scale", 1.0))
+    return pairwise(lambda shortcut, residual: shortcut + scale * residual)(layer, *values)
+
+
 def concatenate(layer: Layer, *values: Value) -> Made:
     """Concatenate along one axis."""
     layout: Layout = FIRST if agreed(values) == FIRST else KERAS
@@ -84,5 +90,6 @@ LAYERS: dict[str, Rule] = {
     "Maximum": pairwise(torch.maximum),
     "Minimum": pairwise(torch.minimum),
     "Concatenate": concatenate,
+    "CustomScaleLayer": scaled_sum,
     "Dot": dot,
 }

@@ -68,7 +68,7 @@ def whole(function: Callable[..., torch.Tensor]) -> Rule:
     """The global pools; what they leave is a vector, or with `keepdims` an image of one pixel."""
 
     def build(layer: Layer, value: Value) -> Made:
-        layout = KERAS if layer.channels_first or (value.rank == 3 and value.layout == KERAS) else FIRST
+        layout = KERAS if layer.channels_first or value.layout == KERAS else FIRST
         last = layout == KERAS and not layer.channels_first
         axes = list(range(1, value.rank - 1) if last else range(2, value.rank))
         keep = bool(layer.get("keepdims", False))
