@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from torch import fx
 
+from compress.clustering.history import clustered_weights
 from compress.context import Context
 from compress.lowering import kernels
 from compress.model import Model, Stage, Step, layer_name
@@ -17,7 +18,7 @@ from compress.quantization.neural_compressor.engine import Algorithm
 from compress.quantization.overrides import Override, by_layer, granularities, resolve, summary
 from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
-from compress.quantization.rounding import ROUNDINGS, WeightRounding
+from compress.quantization.rounding import ROUNDINGS, Rounding, WeightRounding
 from compress.quantization.schemes import INTEGERS
 from targets.errors import UserError, did_you_mean
 
@@ -99,7 +100,7 @@ class Quantize:
         schemes = {layer: resolved[layer] for layer in weights_only.layers(graph)}
         chosen = [layer.name for layer, scheme in schemes.items() if scheme == self.scheme]
         weights_only.refuse(graph, chosen, self.scheme, context.exports)
-        options = weights_only.Options(self.scheme, self.bits, self.block, self.weight_observer, ROUNDINGS[self.weight_rounding])
+        options = weights_only.Options(self.scheme, self.bits, self.block, self.weight_observer, self._rounding(model, lines))
         finely = granularities(graph.graph, self.overrides, self.weight_granularity)
         integers, said = weights_only.store(graph, chosen, options, finely)
         details = {"layers": {layer_name(layer): scheme for layer, scheme in schemes.items()}}
@@ -125,10 +126,16 @@ class Quantize:
         }
         by_name = {node.name: scheme for node, scheme in schemes.items()}
         finely = granularities(graph.graph, self.overrides, self.weight_granularity)
-        integers = static.to_integers(
-            graph, by_name, seen, self.observer, self.weight_observer, finely, chosen, ROUNDINGS[self.weight_rounding]
-        )
+        rounding = self._rounding(model, lines)
+        integers = static.to_integers(graph, by_name, seen, self.observer, self.weight_observer, finely, chosen, rounding)
         return model.quantized(integers, graph, Step("quantize", asdict(self), tuple(lines), details))
+
+    def _rounding(self, model: Model, lines: list[str]) -> Rounding:
+        """Balancing would send weights of one value to two integers, so clusters are rounded to nearest, and a line says so."""
+        if self.weight_rounding == "balanced" and clustered_weights(model):
+            lines.append("weights are rounded to nearest, which keeps clusters whole")
+            return ROUNDINGS["nearest"]
+        return ROUNDINGS[self.weight_rounding]
 
     def _refuse(self, schemes: dict[fx.Node, str], exports: Collection[str]) -> None:
         """What can't be had is said before calibration takes its time."""

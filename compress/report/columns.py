@@ -72,6 +72,7 @@ def _costs() -> list[Column]:
         _number(
             "size", "size", "of the exported file; C counts in flash", lambda row: None if row.format == "c" else row.bytes, wording.size
         ),
+        _number("zipped", "zipped", "the file after deflate", lambda row: row.zipped_bytes, wording.size),
         _number("latency", "latency", "p50 of one inference of one sample", lambda row: row.latency_ms, wording.milliseconds),
         _number("latency_p90", "latency p90", "nine of ten inferences are faster", lambda row: row.latency_p90_ms, wording.milliseconds),
         _number("ram", "RAM", "peak of one inference", lambda row: row.ram_bytes, wording.size),

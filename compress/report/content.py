@@ -50,6 +50,7 @@ class Row:
     board: str | None = None
     runner: str | None = None
     reason: str | None = None
+    zipped_bytes: int | None = None
     unreachable: bool = False
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)

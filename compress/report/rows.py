@@ -1,6 +1,7 @@
 """From what a run found to what the report says."""
 
 import time
+import zlib
 from dataclasses import asdict
 
 from compress import parity
@@ -11,6 +12,7 @@ from compress.report.budgets import verdicts
 from compress.report.content import ModelFacts, PassFacts, Report, Row
 from compress.version import versions
 from targets import boards
+from targets.base import Artifact
 
 
 def report_of(outcome: Outcome) -> Report:
@@ -39,6 +41,11 @@ def report_of(outcome: Outcome) -> Report:
     )
 
 
+def zipped(artifact: Artifact) -> int | None:
+    """How many bytes a file has after deflate (RFC 1951), as app stores and updates compress it; None for a folder of sources."""
+    return len(zlib.compress(artifact.path.read_bytes(), 9)) if artifact.path.is_file() else None
+
+
 def row_of(scored: Scored, outcome: Outcome | None = None, compression_error: float | None = None) -> Row:
     """One row. Without an outcome (a file that was profiled by itself) there is no compression error."""
     found, port, evaluation = scored.measurement, scored.port, scored.evaluation
@@ -57,6 +64,7 @@ def row_of(scored: Scored, outcome: Outcome | None = None, compression_error: fl
         compression_error=compression_error,
         port_error=port.relative_error if port else None,
         bytes=scored.artifact.bytes,
+        zipped_bytes=zipped(scored.artifact),
         latency_ms=latency.p50_ms if latency else None,
         latency_p90_ms=latency.p90_ms if latency else None,
         latency_source=latency.source if latency else None,

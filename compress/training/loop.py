@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import fx
 
+from compress.clustering.history import clustered_weights
 from compress.context import Context
 from compress.data.base import Inputs, Split
 from compress.model import Model, first_output
@@ -18,6 +19,7 @@ from compress.training.averaging import Average
 from compress.training.devices import fabric, on_device
 from compress.training.objective import Batch, Objective, Tensors, tap
 from compress.training.options import TrainingOptions
+from compress.training.ties import Ties
 from compress.training_mode import DROPOUT, STATISTICS, set_training
 from targets.errors import UserError
 
@@ -35,12 +37,12 @@ class Loop:
         self.sample_by_sample = not model.free_batch
         self.batch_statistics = model.free_batch
         self.graph = fx.GraphModule(self.network, _training_graph(self.network.graph, self.batch_statistics, objective.taps))
-        weights = [weight for weight in self.graph.parameters() if weight.requires_grad]
-        if not weights:
+        named = {name: weight for name, weight in self.graph.named_parameters() if weight.requires_grad}
+        if not named:
             raise UserError(f"{model.name} has no weight that can be trained")
-        self.masks = [(weight, weight != 0) for weight in weights if options.keep_zeros and _sparse(weight)]
+        self.ties = Ties(named, zeros=options.keep_zeros, clustered=clustered_weights(model) if options.keep_clusters else ())
         self.average = Average(self.network, options.ema) if options.ema else None
-        weights += objective.learns.to(self.fabric.device).parameters()
+        weights = [*named.values(), *objective.learns.to(self.fabric.device).parameters()]
         self.trained, self.optimizer = self.fabric.setup(self.graph, _optimizer(weights, options), move_to_device=False)
         self.losses: list[float] = []
         self.scores: list[float | None] = []
@@ -93,12 +95,11 @@ class Loop:
             loss = self.objective.loss(outputs, tuple(values), part) * (size / samples)
             self.fabric.backward(loss)
             total += float(loss.detach())
+        self.ties.before_step()
         self.fabric.clip_gradients(self.trained, self.optimizer, max_norm=self.options.clip_norm, error_if_nonfinite=False)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        with torch.no_grad():
-            for weight, mask in self.masks:
-                weight.mul_(mask)
+        self.ties.after_step()
         if self.average:
             self.average.update(self.network)
         return total
@@ -177,7 +178,3 @@ def _optimizer(weights: list[torch.nn.Parameter], options: TrainingOptions) -> t
     if options.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, nesterov=options.momentum > 0)
     return torch.optim.AdamW(groups, lr=options.learning_rate)
-
-
-def _sparse(weight: torch.Tensor) -> bool:
-    return weight.ndim > 1 and bool((weight == 0).any())

@@ -32,7 +32,8 @@ class TrainingOptions:
     of the training part that chooses the best epoch and is not trained on; 0 takes the last epoch. `patience` ends the training
     after so many epochs without a better one. `ema` keeps a moving average of the weights with this decay for a step, which is what
     is scored and kept (Polyak and Juditsky 1992). `augment` changes each batch (see `compress.training.augmentation`).
-    `keep_zeros` holds weights that are exactly 0 at 0, so that a pruned network stays pruned. In the last share `freeze_batchnorm`
+    `keep_zeros` holds weights that are exactly 0 at 0, so that a pruned network stays pruned; `keep_clusters` trains those that `cluster`
+    gave one value as one, by the mean of their gradients. In the last share `freeze_batchnorm`
     of all steps BatchNorms use and keep the statistics that they have. `precision` is Lightning Fabric's: mixed ones compute in
     16 bits and keep weights in 32. UserError at construction for values that can't work.
     """
@@ -53,6 +54,7 @@ class TrainingOptions:
     held_out: float = 0.1
     patience: int | None = None
     keep_zeros: bool = True
+    keep_clusters: bool = True
     freeze_batchnorm: float = 0.0
     precision: Precision = "32-true"
 

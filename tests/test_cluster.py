@@ -1,0 +1,154 @@
+"""Layers' weights share few values, the values learn, and quantization and training keep what is shared."""
+
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pruning_networks import Network, conv, digest
+from torch import nn
+
+import compress
+from compress.clustering import codebook
+from compress.context import Context
+from compress.data.base import Data, Split
+from compress.metrics import metric
+from compress.model import capture
+from compress.passes.cluster import Cluster
+from compress.passes.finetune import Finetune
+from compress.passes.prune_weights import PruneWeights
+from compress.passes.qat import Qat
+from compress.passes.quantize import Quantize
+from targets.errors import UserError
+
+MODEL = capture(Network(["residual", "inverted"], True, 0).eval(), (torch.zeros(1, 3, 8, 8),))
+
+
+def context(model=MODEL):
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((64, 3, 8, 8)).astype(np.float32)
+    labels = (inputs[:, 0].mean((1, 2)) > 0).astype(np.int64) + 2 * (inputs[:, 1].mean((1, 2)) > 0)
+    split = Split(64, lambda rows: ((inputs[rows],), labels[rows]))
+    return Context(Data("noise", split, split, split, "noise"), model, metric("accuracy"), device="cpu")
+
+
+def weights(model):
+    names = model.history[0].details["weights"]
+    return {name: model.graph.state_dict()[name] for name in names}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=9, max_size=60), st.integers(2, 8), st.sampled_from(["linear", "density"]))
+def test_each_weight_has_the_nearest_value_and_zeros_stay(numbers, count, init):
+    before = torch.tensor([*numbers, 1.0, 0.0])
+    after = codebook.clustered(before, count, init)
+    values = after.unique()
+    assert len(values) <= count
+    assert torch.equal(after[before == 0], torch.zeros(int((before == 0).sum())))
+    others = before != 0
+    best = (before[others][:, None] - values[values != 0][None]).abs().min(1).values
+    away = (before - after)[others].abs()
+    assert (away <= best + 1e-3 * before.abs().max()).all()
+
+
+@pytest.mark.parametrize("init", ["linear", "density"])
+def test_more_clusters_are_nearer(init):
+    weight = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    errors = [float((codebook.clustered(weight, count, init) - weight).square().mean()) for count in (2, 4, 8, 16, 64)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[2] == pytest.approx(0.03454, rel=0.1)  # Lloyd and Max's quantizer of a normal distribution with 8 levels
+    assert errors[3] == pytest.approx(0.009497, rel=0.25)
+
+
+def test_layers_share_values_and_say_how_many():
+    before = digest(MODEL)
+    made = Cluster(clusters=6, keep=("head.2",))(MODEL, context())
+    assert digest(MODEL) == before
+    assert "head.2.weight" not in weights(made)
+    for name, weight in weights(made).items():
+        assert len(weight.unique()) <= 6
+        assert any(line.startswith(f"{name.removesuffix('.weight')}: {weight.numel():,} weights share") for line in made.history[-1].lines)
+    assert torch.equal(made.graph.get_parameter("head.2.weight"), MODEL.graph.get_parameter("head.2.weight"))
+
+
+def test_pruned_weights_stay_zero_as_a_cluster():
+    sparse = PruneWeights(sparsity=0.6)(MODEL, context())
+    made = Cluster(clusters=5)(sparse, context())
+    for name in made.history[-1].details["weights"]:
+        weight = made.graph.get_parameter(name)
+        assert torch.equal(weight == 0, sparse.graph.get_parameter(name) == 0)
+        assert len(weight.unique()) <= 5
+
+
+@pytest.mark.parametrize("options", [{"optimizer": "sgd"}, {"ema": 0.5}, {}], ids=["sgd", "ema", "adamw"])
+def test_training_moves_values_and_keeps_who_shares_them(options):
+    made = Cluster(clusters=6)(MODEL, context())
+    trained = Finetune(epochs=2, learning_rate=0.01, held_out=0.0, **options)(made, context(made))
+    for name, before in weights(made).items():
+        after = trained.graph.get_parameter(name)
+        assert not torch.equal(after, before)
+        for value in before.unique():
+            assert len(after[before == value].unique()) == 1
+    free = Finetune(epochs=1, learning_rate=0.01, keep_clusters=False)(made, context(made))
+    assert any(len(free.graph.get_parameter(name).unique()) > 6 for name in weights(made))
+
+
+def test_values_are_trained_by_the_pass_itself():
+    plain = Cluster(clusters=4)(MODEL, context())
+    trained = Cluster(clusters=4, epochs=8, learning_rate=0.01)(MODEL, context())
+    assert [step.name for step in trained.history] == ["cluster"]
+    losses = trained.history[-1].details["losses"]
+    assert losses[-1] < losses[0]
+    for name, before in weights(plain).items():
+        assert len(trained.graph.get_parameter(name).unique()) <= 4
+        assert not torch.equal(trained.graph.get_parameter(name), before)
+
+
+@pytest.mark.parametrize("following", [Quantize(), Qat(epochs=1, teacher="none")], ids=["quantize", "qat"])
+def test_integers_of_a_channel_have_no_more_values_than_its_weights(following):
+    made = Cluster(clusters=5)(MODEL, context())
+    integers = following(made, context(made)).graph.state_dict()
+    for name, before in weights(made).items():
+        assert integers[name].dtype == torch.int8
+        for channel, stored in zip(before, integers[name], strict=True):
+            for value in channel.unique():
+                assert len(stored[channel == value].unique()) == 1
+
+
+def test_one_scale_keeps_the_values_of_a_layer_and_the_file_is_smaller_when_zipped(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(512, 4)).eval()
+    model = capture(network, (torch.zeros(1, 3, 8, 8),))
+    sizes = []
+    for each in (model, Cluster(clusters=8)(model, context(model))):
+        quantized = Quantize(weight_granularity="tensor")(each, context(model))
+        artifact = compress.export(quantized, "tflite", tmp_path)
+        sizes.append((artifact.bytes, len(zlib.compress(artifact.path.read_bytes(), 9))))
+    for name in weights(each):
+        assert len(quantized.graph.state_dict()[name].unique()) <= 8
+    assert sizes[1][0] == pytest.approx(sizes[0][0], rel=0.01)
+    assert sizes[0][1] - sizes[1][1] > 0.4 * sum(weight.numel() for weight in weights(each).values())
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"clusters": 1}, "from 2 to 256"),
+        ({"init": "dense"}, "did you mean 'density'"),
+        ({"epochs": -1}, "epochs"),
+        ({"learning_rate": 0.0}, "rate"),
+    ],
+)
+def test_impossible_options_are_refused(options, word):
+    with pytest.raises(UserError, match=word):
+        Cluster(**options)
+
+
+def test_mistakes_met_on_the_network_are_told():
+    with pytest.raises(UserError, match="'tail' matches no layer"):
+        Cluster(keep=("tail",))(MODEL, context())
+    small = capture(conv(3, 4), (torch.zeros(1, 3, 8, 8),))
+    with pytest.raises(UserError, match="use fewer clusters"):
+        Cluster(clusters=64)(small, context(small))
