@@ -109,7 +109,8 @@ class Unicorn:
         self._machine = MACHINES[core.decoder]
         self._engine = unicorn.Uc(self._machine.architecture, self._machine.mode)
         self._engine.ctl_set_cpu_model(self._machine.models[core.model])
-        memories = ((core.flash_origin, firmware.flash_bytes), (core.ram_origin, ram_bytes), (RETURN, PAGE), (SYSTEM_CONTROL, PAGE))
+        flash_bytes = firmware.flash_bytes + PAGE  # sections are aligned, which leaves gaps
+        memories = ((core.flash_origin, flash_bytes), (core.ram_origin, ram_bytes), (RETURN, PAGE), (SYSTEM_CONTROL, PAGE))
         for origin, size in memories:
             self._engine.mem_map(origin, -(-size // PAGE) * PAGE)
         for address, content in firmware.segments:
