@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from targets import runner
+
 if TYPE_CHECKING:
     from targets.boards import Board
 
@@ -82,12 +84,25 @@ class Problem:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds for one inference of one sample, of `repetitions` timed ones after warm-up (1 where it is counted or estimated)."""
+    """Milliseconds for one inference of one sample, of `repetitions` timed ones after warm-up (1 where it is counted or estimated).
+
+    The true median lies between `low_ms` and `high_ms` with a confidence of 95 %; None where too few were timed to say.
+    """
 
     p50_ms: float
     p90_ms: float
     repetitions: int
     source: Source
+    p99_ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+
+    @classmethod
+    def of(cls, times: Sequence[float]) -> "Latency":
+        """Of measured times, in milliseconds, at least one."""
+        p50, p90, p99 = (float(value) for value in np.percentile(times, [50, 90, 99]))
+        low, high = runner.bounds(times) or (None, None)
+        return cls(p50, p90, len(times), "measured", p99, low, high)
 
 
 @dataclass(frozen=True)
@@ -138,7 +153,8 @@ class Measurement:
 @dataclass(frozen=True)
 class RunOptions:
     """How to measure. `samples` limits how many inputs are run for the outputs (None: all that are given); `layers` asks for a row
-    an operator.
+    an operator. `precision` is how narrow the bounds of the median shall be, plus or minus, as a share of it (0.02: 2 %): where
+    edgepress's own runner measures, more repetitions follow until they are, up to 100 times `repetitions` or a minute.
     """
 
     warmup: int = 10
@@ -148,6 +164,7 @@ class RunOptions:
     device: str | None = None
     settings: dict[str, str] = field(default_factory=dict)
     layers: bool = True
+    precision: float | None = None
 
 
 class Target(Protocol):

@@ -65,7 +65,11 @@ class Host:
                 latency=latency,
                 ram_bytes=result["ram_bytes"],
                 layers=layers,
-                notes=(*((RAM_NOTE,) if result["ram_bytes"] is not None else ()), *jobs.sum_note(layers, latency)),
+                notes=(
+                    *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
+                    *jobs.notes(latency, options),
+                    *jobs.sum_note(layers, latency),
+                ),
                 details={"load_ms": result["load_ms"]},
             )
 

@@ -17,6 +17,8 @@ from targets.errors import ExportError, UserError, did_you_mean
 from targets.formats import tflite, tflite_parts
 
 KERNELS = ("default", "reference")
+RARE, SLOW = 50, 2.0
+"""From so many repetitions on, and from so many times the median, slow inferences are worth a note."""
 
 
 def settings(options: RunOptions, known: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -50,7 +52,12 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
     shape and dtype that the file takes, and where the disk is full.
     """
     usual = {"model": str(artifact.path.resolve()), "kernels": "default", "profile": options.layers, "mark": False, "parts": []}
-    job = usual | {name: getattr(options, name) for name in ("threads", "warmup", "repetitions")} | {"format": artifact.format} | details
+    job = (
+        usual
+        | {name: getattr(options, name) for name in ("threads", "warmup", "repetitions", "precision")}
+        | {"format": artifact.format}
+        | details
+    )
     samples = 0
     try:
         if options.layers:
@@ -120,11 +127,31 @@ def outputs(folder: Path) -> tuple[Array, ...]:
 
 def latency(result: Mapping[str, Any]) -> Latency | None:
     """The measured latency in a result; None where nothing was timed."""
-    times = result["latency_ms"]
-    if not times:
+    return Latency.of(result["latency_ms"]) if result["latency_ms"] else None
+
+
+def notes(latency: Latency | None, options: RunOptions) -> tuple[str, ...]:
+    """What is worth knowing of the times: a precision that was asked for and not reached, inferences that took much longer."""
+    if latency is None:
+        return ()
+    return tuple(note for note in (_imprecise(latency, options.precision), _outliers(latency)) if note)
+
+
+def _imprecise(latency: Latency, wanted: float | None) -> str | None:
+    if wanted is None:
         return None
-    p50, p90 = np.percentile(times, [50, 90])
-    return Latency(float(p50), float(p90), len(times), "measured")
+    if latency.low_ms is None or latency.high_ms is None:
+        return f"latency: {latency.repetitions} repetitions are too few to say how precise it is"
+    reached = (latency.high_ms - latency.low_ms) / 2 / latency.p50_ms
+    if reached <= wanted:
+        return None
+    return f"latency: ±{100 * reached:.2g} % after {latency.repetitions:,} repetitions, not ±{100 * wanted:g} %; is the machine busy?"
+
+
+def _outliers(latency: Latency) -> str | None:
+    if latency.p99_ms is None or latency.repetitions < RARE or latency.p99_ms < SLOW * latency.p50_ms:
+        return None
+    return f"latency: one inference in a hundred took {latency.p99_ms / latency.p50_ms:.2g} times the median or more: others had the core"
 
 
 def _write_parts(folder: Path, artifact: Artifact) -> list[str]:

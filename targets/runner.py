@@ -4,9 +4,9 @@ It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tfl
 `python runner.py JOB` reads from the folder JOB
 
 - `job.json`: `model` (path, from JOB), `format` (tflite or onnx), `kernels` (default or reference), `threads`, `warmup`,
-  `repetitions`, `profile` (list the operators with their times, where the runtime gives them), `parts` (files with an operator each,
-  to be run by themselves), `mark` (for an emulator: announce the beginning and end of each inference by a system call instead of
-  timing it);
+  `repetitions`, `precision` (more repetitions until the median's bounds are this share of it to either side; or null), `profile` (list
+  the operators with their times, where the runtime gives them), `parts` (files with an operator each, to be run by themselves), `mark`
+  (for an emulator: announce the beginning and end of each inference by a system call instead of timing it);
 - `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
 
 and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
@@ -31,8 +31,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+MOST_BLOCKS, MOST_SECONDS = 100, 60.0
+"""How often the repetitions are repeated at most, and for how long, until the median is as precise as asked."""
 PART_REPETITIONS = 20
 """How often an operator by itself is run at most."""
 MARK_BASE = 0xBEEF00
@@ -175,11 +177,37 @@ def marker() -> Any:
 
 def time_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> list[float]:
     """Milliseconds of each repetition after warm-up, all on one sample, with Python's garbage collector at rest."""
-    rounds = job["warmup"] + job["repetitions"]
     gc.disable()
-    times = [time_once(model, sample) for _ in range(rounds)]
+    for _ in range(job["warmup"]):
+        time_once(model, sample)
+    times, end = [], time.perf_counter() + MOST_SECONDS
+    for _ in range(MOST_BLOCKS):
+        times += [time_once(model, sample) for _ in range(job["repetitions"])]
+        if precise(times, job["precision"]) or time.perf_counter() > end:
+            break
     gc.enable()
-    return times[job["warmup"] :]
+    return times
+
+
+def precise(times: list[float], wanted: float | None) -> bool:
+    """Whether the bounds of the median are this share of it, or less, to either side; true where nothing is wanted."""
+    if wanted is None:
+        return True
+    found = bounds(times)
+    return found is not None and found[1] - found[0] <= 2 * wanted * float(np.median(times))
+
+
+def bounds(times: Sequence[float]) -> tuple[float, float] | None:
+    """Two of the times between which the true median lies with a confidence of 95 %; None for fewer than 10.
+
+    These are the order statistics of the sign test, by the normal approximation; nothing is asked of the times but independence.
+    """
+    count = len(times)
+    if count < 10:
+        return None
+    reach = 0.98 * count**0.5 + 0.5  # half of 1.96 standard deviations of a binomial, and of one step
+    ordered = sorted(times)
+    return ordered[max(0, int(count / 2 - reach))], ordered[min(count - 1, int(count / 2 + reach))]
 
 
 def time_once(model: Any, sample: list[Any]) -> float:
@@ -205,7 +233,7 @@ def mark_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> None:
 
 def run_part(runtime: Any, job: dict[str, Any], folder: Path, part: str) -> float | None:
     """Median milliseconds of one operator by itself on random numbers; 0 where inferences are marked, None where it can't run."""
-    job = dict(job, model=part, warmup=min(job["warmup"], 1), repetitions=min(job["repetitions"], PART_REPETITIONS))
+    job = dict(job, model=part, warmup=min(job["warmup"], 1), repetitions=min(job["repetitions"], PART_REPETITIONS), precision=None)
     try:
         model = Tflite(runtime, job, folder)
         sample = model.random_sample()

@@ -1,5 +1,6 @@
 import ast
 import json
+import math
 import os
 import subprocess
 import sys
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_files import dense_onnx, dense_tflite, float_answer, float_samples
 
 from targets import formats, jobs, runner
-from targets.base import RunOptions
+from targets.base import Latency, RunOptions
 
 SOURCE = Path(runner.__file__)
 
@@ -81,3 +84,42 @@ def test_memory_is_what_loading_added_and_not_what_was_there(tmp_path, job):
     run(job)
     ram = json.loads((job / "result.json").read_text())["ram_bytes"]
     assert 0 < ram < 50_000_000  # numpy and LiteRT alone hold more than that
+
+
+@given(st.integers(10, 400), st.integers(0, 2**32 - 1))
+def test_bounds_hold_the_median_and_are_wider_than_a_coverage_of_95_percent_needs(count, seed):
+    times = list(np.random.default_rng(seed).lognormal(size=count))
+    low, high = runner.bounds(times)
+    assert low <= np.median(times) <= high
+    inside = sorted(times).index(high) - sorted(times).index(low)
+    below = sorted(times).index(low)
+    outside = 2 * sum(math.comb(count, k) for k in range(below + 1)) / 2**count
+    assert inside > 0
+    assert outside <= 0.06  # the true median lies beyond either end with less than this
+
+
+def test_fewer_than_ten_times_say_nothing_of_precision():
+    assert runner.bounds([1.0] * 9) is None
+
+
+def test_repetitions_go_on_until_the_median_is_as_precise_as_asked(tmp_path, job):
+    artifact = formats.read(dense_onnx(tmp_path / "m.onnx"))
+    jobs.write(job, artifact, [(float_samples(1),)], RunOptions(warmup=0, repetitions=5, precision=0.5))
+    assert run(job).returncode == 0
+    times = json.loads((job / "result.json").read_text())["latency_ms"]
+    low, high = runner.bounds(times)
+    assert len(times) % 5 == 0
+    assert high - low <= np.median(times)
+
+
+def test_a_precision_out_of_reach_is_told():
+    latency = Latency.of([1.0, 3.0] * 10)
+    (note,) = jobs.notes(latency, RunOptions(precision=0.02))
+    assert note == "latency: ±50 % after 20 repetitions, not ±2 %; is the machine busy?"
+    assert jobs.notes(Latency.of([1.0] * 5), RunOptions(precision=0.02)) == ("latency: 5 repetitions are too few to say how precise it is",)
+    assert jobs.notes(latency, RunOptions()) == ()
+
+
+def test_rare_slow_inferences_are_told():
+    (note,) = jobs.notes(Latency.of([1.0] * 95 + [4.0] * 5), RunOptions())
+    assert note == "latency: one inference in a hundred took 4 times the median or more: others had the core"

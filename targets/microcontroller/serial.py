@@ -86,10 +86,7 @@ def _output(line: Line, number: int, tensor: Tensor) -> Array:
 
 def _latency(cycles: Sequence[int], clock_hz: int) -> Latency | None:
     """None where the board's core has no counter."""
-    if not any(cycles):
-        return None
-    p50, p90 = np.percentile(cycles, [50, 90]) * 1000 / clock_hz
-    return Latency(float(p50), float(p90), len(cycles), "measured")
+    return Latency.of([1000 * count / clock_hz for count in cycles]) if any(cycles) else None
 
 
 def _notes(clock_hz: int, passed: bool, latency: Latency | None) -> Iterator[str]:

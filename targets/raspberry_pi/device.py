@@ -73,6 +73,7 @@ def measure(board: Board, artifact: Artifact, batches: Iterable[Batch], options:
             notes=(
                 *_notes(board, before, after),
                 *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
+                *jobs.notes(latency, options),
                 *jobs.sum_note(layers, latency),
             ),
             details={"load_ms": result["load_ms"], "before": before.facts, "after": after.facts},
