@@ -38,6 +38,8 @@ def synthetic(model: Model, context: Context, samples: int) -> Context:
             f"synthetic: {model.name} must have BatchNorms, a free batch, one input and [classes] as outputs to make samples from; "
             "train on data instead"
         )
+    if context.rehearsal:
+        return context
     maker = _Maker(graph, norms)
     made, labels = [], []
     with seeded(), context.progress.task("making samples from BatchNorms", -(-samples // BATCH) * STEPS) as task:

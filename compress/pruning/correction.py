@@ -204,7 +204,7 @@ class _Equations:
 
 
 class _Recorder(fx.Interpreter):
-    """Runs a graph and remembers the values of some nodes."""
+    """Runs a graph and remembers the values of some nodes; those that are passed on are copies, which operators may change in place."""
 
     def __init__(self, graph: fx.GraphModule, nodes: set[fx.Node]) -> None:
         super().__init__(graph)
@@ -215,6 +215,7 @@ class _Recorder(fx.Interpreter):
         result = super().run_node(n)
         if n in self.nodes:
             self.values[n] = result
+            return result.clone()
         return result
 
 

@@ -169,7 +169,10 @@ def _zeroed(cut: Cut, node: fx.Node, value: Any) -> Any:
 
 
 class _Recorder(fx.Interpreter):
-    """Runs a graph with each value changed on its way (by node, value and the values before), and remembers the values."""
+    """Runs a graph with each value changed on its way (by node, value and the values before), and remembers the values.
+
+    Those that are passed on are copies, which operators may change in place.
+    """
 
     def __init__(self, graph: fx.GraphModule, change: Callable[[fx.Node, Any, dict[fx.Node, Any]], Any]) -> None:
         super().__init__(graph)
@@ -178,4 +181,4 @@ class _Recorder(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         self.values[n] = self.change(n, super().run_node(n), self.values)
-        return self.values[n]
+        return fx.node.map_aggregate(self.values[n], lambda each: each.clone() if isinstance(each, torch.Tensor) else each)
