@@ -30,18 +30,20 @@ def profile_file(  # noqa: PLR0913  one argument for each of the command's optio
     metric: str,
     samples: int | None,
     repetitions: int,
+    precision: float | None,
     threads: int,
     seed: int,
     device: str | None,
     settings: tuple[str, ...],
     save: Path | None,
 ) -> list[Row]:
-    """The rows of a file on each board. UserError for what is wrong with the file, the data or a name."""
+    """The rows of a file on each board; `precision` in percent. UserError for what is wrong with the file, the data or a name."""
     for name in names:
         boards.load(name)
     artifact = formats.read(file)
     split = open_data(data).evaluation if data else None
-    options = RunOptions(10, repetitions, threads, samples, device, read_settings(settings))
+    wanted = None if precision is None else precision / 100
+    options = RunOptions(10, repetitions, threads, samples, device, read_settings(settings), precision=wanted)
     job = Job(named_metric(metric, Path.cwd()), options, split, samples or 20, seed, progress)
     rows = profile(artifact, names, job)
     if save:

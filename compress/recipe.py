@@ -3,10 +3,10 @@
 import re
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from compress.data import DATA
 from compress.exporters import EXPORTERS
@@ -24,6 +24,13 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _share(value: Any) -> Any:
+    """`2%` as 0.02; anything else as it is."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9.]+ ?%", value):
+        return float(value.rstrip(" %")) / 100
+    return value
+
+
 class ModelPart(_Strict):
     """`model:` — see `compress.sources.base.SourceOptions`."""
 
@@ -36,10 +43,14 @@ class ModelPart(_Strict):
 
 
 class Measure(_Strict):
-    """`measure:` — how latency is measured, and on how many evaluation samples emulated targets are scored (None: all)."""
+    """`measure:` — how latency is measured, and on how many evaluation samples emulated targets are scored (None: all).
+
+    `precision` is written as `2%` or 0.02 (see `RunOptions`).
+    """
 
     warmup: int = Field(default=10, ge=0)
     repetitions: int = Field(default=50, ge=1)
+    precision: Annotated[float | None, BeforeValidator(_share)] = Field(default=None, gt=0, le=0.5)
     threads: int = Field(default=1, ge=1, le=64)
     samples: int | None = Field(default=None, ge=1)
 

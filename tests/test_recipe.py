@@ -69,6 +69,8 @@ MISTAKES = [
     (changed(version=2), "version: input should be 1, not 2"),
     (changed(name="../up"), "name: "),
     (changed(measure={"repetitions": 0}), "measure.repetitions: input should be greater than or equal to 1, not 0"),
+    (changed(measure={"precision": "2"}), "measure.precision: input should be less than or equal to 0.5, not '2'"),
+    (changed(measure={"precision": "fine"}), "measure.precision"),
     (changed(seed=-1), "seed: "),
     ([1, 2], "a recipe is a YAML mapping"),
     ({"version": 1, "name": "x", "data": "digits", "export": ["onnx"]}, "key 'model' is missing"),
@@ -97,11 +99,16 @@ def test_a_recipe_that_is_not_there_names_init(tmp_path):
         recipes.load(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize(("written", "share"), [("2%", 0.02), ("2.5 %", 0.025), (0.01, 0.01)])
+def test_a_precision_is_a_share_or_percent(written, share):
+    assert recipes.check(changed(measure={"precision": written}), RECIPES / "mine.yaml").measure.precision == share
+
+
 def test_every_default_is_written_out():
     recipe = recipes.load(RECIPES / "quickstart.yaml")
     written = yaml.safe_load(yaml.safe_dump(recipe.written_out()))
     assert written["passes"][0]["prune_channels"]["ratio"] == 0.5
-    assert written["measure"] == {"warmup": 10, "repetitions": 50, "threads": 1, "samples": None}
+    assert written["measure"] == {"warmup": 10, "repetitions": 50, "precision": None, "threads": 1, "samples": None}
     assert set(written["passes"][0]["prune_channels"]) > {"ratio", "multiple_of"}
 
 

@@ -17,6 +17,7 @@ from targets.errors import TargetUnreachableError
 @click.option("--metric", default="accuracy", show_default=True, help="accuracy, mse or package.module:function.")
 @click.option("--samples", type=click.IntRange(1), help="How many samples to run; default 20 random ones, or all of the data.")
 @click.option("--repetitions", type=click.IntRange(1), default=50, show_default=True, help="Timed runs, after 10 to warm up.")
+@click.option("--precision", type=click.FloatRange(0.1, 50), help="Go on until the median is known to this many %, plus or minus.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random inputs.")
 @click.option("--device", help="Where the target's device is, e.g. adb://SERIAL.")
