@@ -185,6 +185,38 @@ def test_torchscript_that_goes_by_numbers_is_refused(tmp_path):
         read(saved(script(ByNumbers()), tmp_path / "network.pt"))
 
 
+class Endless(nn.Module):
+    def forward(self, x):
+        count = 0
+        for _ in range(1_000_000):
+            for _ in range(1_000_000):
+                count += 1
+        return x * count
+
+
+class LongList(nn.Module):
+    def forward(self, x):
+        many = [1] * 1_000_000_000_000
+        return x * len(many)
+
+
+class Squares(nn.Module):
+    def forward(self, x):
+        number = 2
+        for _ in range(60):
+            number *= number
+        return x * number
+
+
+LARGE = "larger than any network's"
+
+
+@pytest.mark.parametrize(("network", "said"), [(Endless, "after 50,000 others"), (LongList, LARGE), (Squares, LARGE)])
+def test_torchscript_made_to_go_on_for_ever_is_refused(network, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        read(saved(script(network()), tmp_path / "network.pt"))
+
+
 def test_torchscript_runs_no_code_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     marker = tmp_path / "ran"

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from compress.reading.modules import store, stored, with_arguments
-from compress.reading.torchscript.values import ON_ANYTHING, ON_TENSORS, ON_VALUES
+from compress.reading.torchscript.values import ON_ANYTHING, ON_TENSORS, ON_VALUES, small
 from targets.errors import UserError
 
-MOST_ROUNDS = 10_000
-"""Of a loop, which is written out."""
+MOST_STEPS = 50_000
+"""Of operators and rounds of loops, which are written out: what a network of a thousand time steps takes, many times over."""
 
 DTYPES = dict(enumerate((torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64)))
 DTYPES |= {11: torch.bool, 15: torch.bfloat16}
@@ -46,6 +46,7 @@ class ScriptNetwork(nn.Module):
         super().__init__()
         self.graph = script.inlined_graph
         self.constants = dict(_constants(self.graph))
+        self.steps = 0
         self.tensors: set[str] = set()
         self.places: dict[int, str] = {}
         for trained, found in ((True, script.named_parameters), (False, script.named_buffers)):
@@ -66,6 +67,7 @@ class ScriptNetwork(nn.Module):
     def _forward(self, *inputs: torch.Tensor) -> Any:
         names = [value.debugName() for value in self.graph.inputs()]
         values: Values = dict(zip(names, [_Place(""), *inputs], strict=True))
+        self.steps = 0
         made = self._run(self.graph, values)
         return made[0] if len(made) == 1 else tuple(made)
 
@@ -78,6 +80,7 @@ class ScriptNetwork(nn.Module):
 
     def _step(self, node: Any, values: Values) -> list[Any]:
         """What one node makes, a value for each of its outputs."""
+        self._count(node)
         kind, given = node.kind(), [values[value.debugName()] for value in node.inputs()]
         if kind == "prim::Constant":
             return [self.constants[node.output().debugName()]]
@@ -93,14 +96,18 @@ class ScriptNetwork(nn.Module):
         made = _call(node, given)
         return list(made) if node.outputsSize() > 1 else [made][: node.outputsSize()]
 
+    def _count(self, node: Any) -> None:
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise _refusal(node, f"comes after {MOST_STEPS:,} others, loops written out; no network for the edge has so many")
+
     def _loop(self, node: Any, given: list[Any], values: Values) -> list[Any]:
         (body,) = node.blocks()
         names = [value.debugName() for value in body.inputs()]
         rounds, going, carried = given[0], given[1], given[2:]
         number = 0
         while number < rounds and _condition(going, node):
-            if number == MOST_ROUNDS:
-                raise _refusal(node, f"loops more than {MOST_ROUNDS:,} times")
+            self._count(node)
             going, *carried = self._run(body, values | dict(zip(names, [number, *carried], strict=True)))
             number += 1
         return carried
@@ -154,7 +161,7 @@ def _call(node: Any, given: list[Any]) -> Any:
     kind = node.kind()
     tensors = any(isinstance(value, torch.Tensor) for value in _flat(given))
     if kind in ON_ANYTHING or (kind in ON_VALUES and (not tensors or isinstance(given[0], list | dict))):
-        return {**ON_VALUES, **ON_ANYTHING}[kind](*given)
+        return small({**ON_VALUES, **ON_ANYTHING}[kind](*given))
     if kind in ON_TENSORS and isinstance(given[0], torch.Tensor):
         return ON_TENSORS[kind](*given)
     if kind == "aten::_convolution":

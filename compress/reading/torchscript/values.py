@@ -9,9 +9,31 @@ import torch
 
 from targets.errors import UserError
 
+LONGEST = 1_000_000
+"""Entries of a list, letters of a word."""
+
 
 def _refuse_call(*given: Any) -> Any:
     raise UserError(f"it stops with its own message: {given[0] if given else ''}")
+
+
+def small(value: Any) -> Any:
+    """The value; UserError for a number beyond 64 bits, and for a list or word that is longer than `LONGEST`: made to fill the memory."""
+    long = isinstance(value, list | str | dict) and len(value) > LONGEST
+    if long or (isinstance(value, int) and abs(value) >= 2**63):
+        raise UserError("it makes a number or a list that is larger than any network's")
+    return value
+
+
+def _multiply(values: Any, other: Any) -> Any:
+    if isinstance(values, list) and len(values) * other > LONGEST:
+        return small(values * (LONGEST // len(values) + 1))
+    return values * other
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    whole = isinstance(base, int) and isinstance(exponent, int)
+    return base ** min(exponent, 64) if whole and abs(base) > 1 else base**exponent
 
 
 def _divide(dividend: Any, divisor: Any, rounding: str | None = None) -> Any:
@@ -49,12 +71,12 @@ def _nothing(*given: Any) -> None:
 ON_VALUES: dict[str, Callable[..., Any]] = {
     "aten::add": _add,
     "aten::sub": _subtract,
-    "aten::mul": operator.mul,
+    "aten::mul": _multiply,
     "aten::div": _divide,
     "aten::floordiv": operator.floordiv,
     "aten::floor_divide": operator.floordiv,
     "aten::remainder": operator.mod,
-    "aten::pow": operator.pow,
+    "aten::pow": _power,
     "aten::neg": operator.neg,
     **{f"aten::{name}": getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "aten::__and__": lambda one, other: one and other,
