@@ -1,6 +1,7 @@
 """edgepress compile: a .tflite file to C."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,8 +12,9 @@ from targets.errors import UserError
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to write; default <FILE's name>-c beside it.")
+@click.option("--max-ram-kb", type=click.FloatRange(0, min_open=True), help="Kilobytes for the arena; layers run in stripes for it.")
 @json_option
-def command(file: Path, output: Path | None, as_json: bool) -> None:
+def command(file: Path, output: Path | None, max_ram_kb: float | None, as_json: bool) -> None:
     """Turn a quantized .tflite FILE, anybody's, into a folder of C for a microcontroller's firmware.
 
     \b
@@ -25,10 +27,20 @@ def command(file: Path, output: Path | None, as_json: bool) -> None:
     folder = output or file.with_name(f"{file.stem}-c")
     if folder.exists() and not (folder / "model.json").exists():
         raise UserError(f"{folder}: holds other files; name another folder with --output")
-    artifact = compile_tflite(file, folder)
+    artifact = compile_tflite(file, folder, max_ram_kb=max_ram_kb)
     package(artifact)
-    facts = {"folder": str(folder), "sha256": artifact.sha256, "bytes": artifact.bytes, "arena_bytes": artifact.details["arena_bytes"]}
+    kept = {key: artifact.details[key] for key in ("arena_bytes", "stripes", "memory_plan")}
     if as_json:
-        echo_json(facts)
+        echo_json({"folder": str(folder), "sha256": artifact.sha256, "bytes": artifact.bytes, **kept})
     else:
-        click.echo(f"wrote {folder}: an arena of {facts['arena_bytes']:,} bytes; its README.md says how to build it in")
+        click.echo(f"wrote {folder}: an arena of {kept['arena_bytes']:,} bytes; its README.md says how to build it in")
+        click.echo(_fullest(artifact.details["layers"], kept["stripes"]))
+
+
+def _fullest(layers: list[dict[str, Any]], stripes: dict[str, int] | None) -> str:
+    """Which layer needs most of the arena, and what runs in stripes for it."""
+    number = max(range(len(layers)), key=lambda step: layers[step]["ram_bytes"])
+    words = f"fullest at layer {number}, {layers[number]['operator']}: {layers[number]['ram_bytes']:,} bytes"
+    if stripes is None:
+        return words
+    return f"{words}; layers {stripes['first']} to {stripes['last']} run in {stripes['count']} stripes, no MAC twice"

@@ -12,7 +12,8 @@ SCHEMA = 1
 
 
 def read(folder: Path) -> Artifact:
-    """The folder as an artifact: the hash runs over its sources, headers last; `details` has `arena_bytes`, `layers`, `name` and files.
+    """The folder as an artifact: the hash runs over its sources, headers last; `details` has `arena_bytes`, `layers`, `name`, files,
+    and `memory_plan` and `stripes` where the compiler told them.
 
     Raises UserError where `model.json` or a file that it names is missing or damaged.
     """
@@ -32,7 +33,8 @@ def read(folder: Path) -> Artifact:
             bytes=sum(file.stat().st_size for file in files),
             inputs=tuple(_tensor(entry) for entry in model["inputs"]),
             outputs=tuple(_tensor(entry) for entry in model["outputs"]),
-            details={key: model[key] for key in ("name", "arena_bytes", "layers", "sources", "headers")},
+            details={key: model[key] for key in ("name", "arena_bytes", "layers", "sources", "headers")}
+            | {key: model.get(key) for key in ("memory_plan", "stripes")},
         )
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}; export the model again") from None

@@ -19,7 +19,8 @@ class Microcontroller:
     """C, or a `.tflite` compiled to it, on a core emulated instruction by instruction; nothing but packages from pip is needed.
 
     (Cortex-M55 needs QEMU.) Instructions are exact and the same each time; cycles come from them by the core's published timings, and
-    the latency, an estimate, from cycles at the board's clock. Setting `optimization`: the C compiler's level, O2 (default), O3 or Os.
+    the latency, an estimate, from cycles at the board's clock. Settings: `optimization`, the C compiler's level, O2 (default), O3 or Os;
+    `max_ram_kb`, the kilobytes that a `.tflite` file's arena may have, for which neighbouring layers run stripe by stripe.
     With a device, `serial://PORT?baud=115200`, all of it is measured on a board that runs the exported folder's example.
     """
 
@@ -58,17 +59,20 @@ class Microcontroller:
         if options.device is not None:
             return self._run_on_device(artifact, batches, options, options.device)
         from targets import jobs
-        from targets.microcontroller.measure import measure
+        from targets.microcontroller import fit
+        from targets.microcontroller.compiled import kilobytes
+        from targets.microcontroller.measure import Making, measure
 
         missing = self.available()
         if missing is not None or self.board.core is None:
             return Measurement.missing(str(missing))
-        level = jobs.settings(options, {"optimization": OPTIMIZATIONS})["optimization"]
-        found = self.check(artifact)
+        settings = jobs.settings(options, {"optimization": OPTIMIZATIONS, "max_ram_kb": ()})
+        making = Making(f"-{settings['optimization']}", kilobytes(settings))
+        found = fit.problems(artifact, self.board, making.max_ram_kb)
         if found:
             raise UserError(str(found[0]))
         samples = jobs.limited(batches, options.samples)
-        return measure(artifact, self.board, cores.load(self.board.core), samples, f"-{level}")
+        return measure(artifact, self.board, cores.load(self.board.core), samples, making)
 
     def _run_on_device(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions, device: str) -> Measurement:
         from targets.microcontroller import serial

@@ -9,7 +9,7 @@ from targets.microcontroller.sources import LayerCode, Sources
 FORMATS = ("c", "tflite")
 
 
-def problems(artifact: Artifact, board: Board) -> list[Problem]:
+def problems(artifact: Artifact, board: Board, max_ram_kb: float | None = None) -> list[Problem]:
     """What will not work, the first offender named; empty when the network fits, as far as can be known without building it.
 
     Code and stack are known after building only, so a network that fills the board to the last kilobyte may still be refused then.
@@ -17,7 +17,7 @@ def problems(artifact: Artifact, board: Board) -> list[Problem]:
     if artifact.format not in FORMATS:
         return [Problem(f"{artifact.path}: {board.name} runs no .{artifact.format} files", "export c or tflite")]
     try:
-        sources = Sources.of(as_c(artifact))
+        sources = Sources.of(as_c(artifact, max_ram_kb))
     except ExportError as error:
         reason, _, cure = str(error).rpartition("; ")
         return [Problem(reason or cure, cure if reason else "export it with edgepress's c exporter")]

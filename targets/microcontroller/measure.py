@@ -1,6 +1,7 @@
 """One network on one emulated core: outputs of every sample, exact counts, estimated time, RAM and flash."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +25,15 @@ CONFIRMED = 16
 """Of more, so many do; the rest run in the same C built for this machine."""
 
 
-def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batch], optimization: str) -> Measurement:
+@dataclass(frozen=True)
+class Making:
+    """How firmware is made of a file: the C compiler's level, such as -O2, and the arena's limit, for layers to run in stripes."""
+
+    optimization: str
+    max_ram_kb: float | None = None
+
+
+def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batch], making: Making) -> Measurement:
     """Runs every sample of a file on this machine and some of them on the emulated core; counts the first one there.
 
     Raises UserError where the network doesn't fit the board or there is no sample, EdgepressError where core and machine differ.
@@ -32,8 +41,9 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     clock_hz, flash_bytes, ram_bytes = board.clock_hz, board.flash_bytes, board.ram_bytes
     if clock_hz is None or flash_bytes is None or ram_bytes is None:
         raise UserError(f"board {board.name}: a microcontroller board needs clock_hz, flash_bytes and ram_bytes; add them to its YAML file")
-    sources, described = Sources.of(as_c(artifact)), flash.of(board) if core.timing else None
-    built = firmware.build(sources, core, flash_bytes, ram_bytes, optimization)
+    compiled = as_c(artifact, making.max_ram_kb)
+    sources, described = Sources.of(compiled), flash.of(board) if core.timing else None
+    built = firmware.build(sources, core, flash_bytes, ram_bytes, making.optimization)
     emulator: Emulator = EMULATORS.load(core.emulator)(core, built, ram_bytes)
     outputs, kept = _native_outputs(artifact, Native(artifact, sources), batches)
     samples = len(outputs[0])
@@ -49,7 +59,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     energy_mj = board.power_w * latency_ms if board.power_w and latency_ms else None
     return Measurement(
         source="emulated",
-        runner=f"{emulator.version} {core.name}, {toolchain.compiler_name()} {optimization}",
+        runner=f"{emulator.version} {core.name}, {toolchain.compiler_name()} {making.optimization}",
         outputs=outputs,
         latency=Latency(latency_ms, latency_ms, 1, "estimated") if latency_ms else None,
         instructions=total.instructions,
@@ -59,7 +69,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
         energy_mj=energy_mj,
         energy_source=None if energy_mj is None else "estimated",
         layers=profile.layers(sources, costs, timed),
-        notes=(*_notes(core, described, samples, len(emulated), total), *tflm.notes(compared)),
+        notes=(*_notes(core, described, samples, len(emulated), total), *_stripes(compiled.details["stripes"]), *tflm.notes(compared)),
         details={
             "core": core.name,
             "samples": samples,
@@ -68,6 +78,8 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
             "ram": ram,
             "flash": taken,
             "tflm": compared,
+            "memory_plan": compiled.details["memory_plan"],
+            "stripes": compiled.details["stripes"],
         },
     )
 
@@ -112,6 +124,12 @@ def _flash(sources: Sources, built: Firmware, available: int) -> dict[str, int]:
     code = sum(symbol.size for symbol in built.functions if symbol.name.startswith(f"{sources.name}_"))
     parts = {"code": code, "runtime": len(built.code) - code, "constants": len(built.constants), "variables": len(built.data)}
     return {**parts, "left": available - sum(parts.values())}
+
+
+def _stripes(stripes: dict[str, int] | None) -> Iterable[str]:
+    if stripes is not None:
+        cost = f"{stripes['moved_bytes']:,} bytes are moved for that, {stripes['extra_macs']} MACs done twice"
+        yield f"RAM: layers {stripes['first']} to {stripes['last']} run in {stripes['count']} stripes; {cost}"
 
 
 def _notes(core: Core, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:

@@ -8,7 +8,7 @@ from targets import jobs
 from targets.base import Array, Artifact, Batch, Latency, Layer, Measurement, RunOptions, Tensor
 from targets.boards import Board
 from targets.errors import TargetUnreachableError, UserError
-from targets.microcontroller.compiled import as_c
+from targets.microcontroller.compiled import as_c, kilobytes
 from targets.microcontroller.line import Address, Line, connect
 from targets.microcontroller.packaging import network_hash
 from targets.microcontroller.sources import Sources, sample_bytes
@@ -21,10 +21,10 @@ def measure(artifact: Artifact, board: Board, batches: Iterable[Batch], options:
     samples that make no sense, ExportError for a file that can't be compiled.
     """
     address = Address.of(device)
-    jobs.settings(options, {})
+    settings = jobs.settings(options, {"max_ram_kb": ()})
     if board.clock_hz is None:
         raise UserError(f"board {board.name}: cycles become a latency by clock_hz; add it to its YAML file")
-    compiled = as_c(artifact)
+    compiled = as_c(artifact, kilobytes(settings))
     with connect(address) as line:
         passed = _greet(line, artifact, compiled, address)
         parts, cycles = _run(line, artifact, jobs.limited(batches, options.samples), options)

@@ -11,9 +11,10 @@ from targets.base import Artifact
 from targets.errors import ExportError, UserError
 from targets.formats import c, tflite
 from targets.formats.tflite import Graph, Operator
-from targets.microcontroller.compiler import kernels, memory, writer
+from targets.microcontroller.compiler import fitting, kernels, memory, writer
 from targets.microcontroller.compiler.layer import Layer
 from targets.microcontroller.compiler.node import Node
+from targets.microcontroller.compiler.streaming import Stream
 from targets.microcontroller.compiler.text import C_TYPES, identifier
 from targets.microcontroller.compiler.writer import Program, sizeof
 from targets.registry import PluginFolder
@@ -22,13 +23,14 @@ OPERATORS = PluginFolder("targets.microcontroller.compiler.operators", "operator
 MAXIMUM_ELEMENTS = 1 << 26
 
 
-def compile_tflite(path: Path, directory: Path, name: str | None = None) -> Artifact:
+def compile_tflite(path: Path, directory: Path, name: str | None = None, max_ram_kb: float | None = None) -> Artifact:
     """Writes the network as C sources into `directory`, whole or not at all, and reads back what it wrote.
 
-    `name` starts every global name in the C; the file's name by default. Raises UserError where the file can't be read and ExportError,
-    with layer and operator, for what can't be compiled.
+    `name` starts every global name in the C; the file's name by default. An arena of more than `max_ram_kb` times 1024 bytes makes
+    neighbouring layers run stripe by stripe. Raises UserError where the file can't be read and ExportError, with layer and operator,
+    for what can't be compiled or doesn't fit in this memory.
     """
-    program = lower(tflite.load(path), identifier(name or path.stem))
+    program = lower(tflite.load(path), identifier(name or path.stem), max_ram_kb)
     try:
         _write(_files(program), directory)
     except OSError as error:
@@ -36,7 +38,7 @@ def compile_tflite(path: Path, directory: Path, name: str | None = None) -> Arti
     return c.read(directory)
 
 
-def lower(graph: Graph, name: str) -> Program:
+def lower(graph: Graph, name: str, max_ram_kb: float | None = None) -> Program:
     """The program for a graph; nothing is written. Raises ExportError for what can't be compiled."""
     for tensor in graph.tensors:
         if tensor.elements > MAXIMUM_ELEMENTS:
@@ -49,7 +51,8 @@ def lower(graph: Graph, name: str) -> Program:
             )
     layers = tuple(_lower(graph, operator) for operator in graph.operators)
     sizes = {index: graph.tensors[index].elements * sizeof(graph.tensors[index]) for op in graph.operators for index in op.outputs}
-    return Program(name, graph, layers, memory.assign(graph, layers, sizes))
+    limit = None if max_ram_kb is None else int(max_ram_kb * 1024)
+    return Program(name, graph, layers, fitting.fit(graph, layers, sizes, limit))
 
 
 def supported() -> tuple[str, ...]:
@@ -103,10 +106,25 @@ def _description(program: Program, files: list[str]) -> dict[str, Any]:
         "arena_bytes": program.memory.arena_bytes,
         "inputs": [asdict(tflite.describe(graph.tensors[index])) for index in graph.inputs],
         "outputs": [asdict(tflite.describe(graph.tensors[index])) for index in graph.outputs],
+        "memory_plan": [_place(program, place) for place in program.memory.arena],
+        "stripes": _stripes(program, program.memory.stream) if program.memory.stream else None,
         "layers": [_layer(program, step) for step in range(len(program.layers))],
         "sources": [file for file in files if file.endswith(".c")],
         "headers": [file for file in files if file.endswith(".h")],
     }
+
+
+def _place(program: Program, place: memory.Place) -> dict[str, Any]:
+    """A tensor, or a layer's scratch memory (no name), in the arena: offset and bytes, first and last layer that need it."""
+    name = None if place.tensor is None else program.graph.tensors[place.tensor].name
+    return {"name": name, "offset": place.offset, "bytes": place.bytes, "first": place.first, "last": place.last}
+
+
+def _stripes(program: Program, stream: Stream) -> dict[str, int]:
+    """Which layers run in stripes, in how many, and what that costs: bytes moved to keep rows; no MAC is done twice."""
+    outputs = [program.graph.tensors[program.graph.operators[step].outputs[0]] for step in range(stream.first, stream.last + 1)]
+    moved = stream.moved([tensor.elements * sizeof(tensor) // tensor.shape[1] for tensor in outputs])
+    return {"first": stream.first, "last": stream.last, "count": stream.stripes, "moved_bytes": moved, "extra_macs": 0}
 
 
 def _layer(program: Program, step: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from targets.base import Array
 from targets.formats.tflite import Tensor
 from targets.formats.tflite_options import Activation, Padding
 from targets.microcontroller.compiler import fixed_point
-from targets.microcontroller.compiler.layer import Constant, Kernel
+from targets.microcontroller.compiler.layer import Constant, Kernel, Rows
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
 
@@ -49,6 +49,11 @@ class Axis:
     def inside(self) -> bool:
         """Whether every window lies in the input, without gaps."""
         return self.pad == 0 and self.padded <= self.input and self.window.dilation == 1
+
+    @property
+    def rows(self) -> Rows:
+        """The axis as a layer's rows."""
+        return Rows(self.input, self.output, self.window.extent, self.window.stride, self.pad)
 
 
 def require_dtypes(node: Node) -> None:

@@ -37,6 +37,22 @@ class Kernel:
         return tuple(argument for argument in self.arguments if argument.isidentifier())
 
 
+@dataclass(frozen=True)
+class Rows:
+    """How a layer's rows lie over its input's: each needs `extent` of them, `stride` further down than the one above, the first `pad`
+    above the input."""
+
+    input: int
+    output: int
+    extent: int
+    stride: int
+    pad: int
+
+    def needed(self, start: int, end: int) -> tuple[int, int]:
+        """The input's rows for the output's, from `start` to `end` without it."""
+        return max(start * self.stride - self.pad, 0), min((end - 1) * self.stride - self.pad + self.extent, self.input)
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One function of the generated C: a call of `kernel`, or `body` where there is none.
@@ -45,6 +61,8 @@ class Layer:
     memory of `scratch_bytes`, and constants go by the names they have here. `headers` are kernels of `kernels/`.
 
     `in_place` allows output 0 to share memory with input x<key>: it must start at least that many bytes after the output.
+    `rows` is for a layer of one input and one output, [1, height, width, channels], whose kernel takes any part of the height by its
+    members input_height, output_height and pad_top.
     `is_view` says that the output is the input under another shape: no code at all.
     """
 
@@ -55,6 +73,7 @@ class Layer:
     macs: int = 0
     scratch_bytes: int = 0
     in_place: Mapping[int, int] = field(default_factory=dict)
+    rows: Rows | None = None
     is_view: bool = False
 
 

@@ -5,10 +5,10 @@ the same loops, share one such copy: the numbers in which they differ are read a
 layer that is the only one of its kind has the kernel to itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from targets.microcontroller.compiler.layer import Kernel, Layer
+from targets.microcontroller.compiler.layer import Kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +21,13 @@ class Copy:
     varying: tuple[str, ...]
 
 
-def share(layers: Sequence[Layer]) -> dict[int, Copy]:
-    """The copy that each layer uses, by its step; none for a layer that has its kernel to itself."""
+def share(calls: Mapping[int, Sequence[Kernel]]) -> dict[int, Copy]:
+    """The copy that each layer uses, by its step, for all its calls; none for a layer that has its kernel to itself and calls it once."""
     kinds: dict[object, list[Kernel]] = {}
     steps: dict[object, list[int]] = {}
-    for step, layer in enumerate(layers):
-        if layer.kernel is not None:
-            kinds.setdefault(_kind(layer.kernel), []).append(layer.kernel)
-            steps.setdefault(_kind(layer.kernel), []).append(step)
+    for step, kernels in calls.items():
+        kinds.setdefault(_kind(kernels[0]), []).extend(kernels)
+        steps.setdefault(_kind(kernels[0]), []).append(step)
     shared = [kind for kind in kinds if len(kinds[kind]) > 1]
     copies = [Copy(number, tuple(steps[kind]), kinds[kind][0], _varying(kinds[kind])) for number, kind in enumerate(shared)]
     return {step: copy for copy in copies for step in copy.steps}

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from targets.formats.tflite import Graph, Tensor
 from targets.microcontroller.compiler.layer import Kernel, Layer
 from targets.microcontroller.compiler.memory import Memory
 from targets.microcontroller.compiler.sharing import Copy, share
+from targets.microcontroller.compiler.streaming import Stream
 from targets.microcontroller.compiler.text import C_TYPES, comment, declaration, definition, literal, qualify, structure
 
 NOTICE = "/* Written by edgepress from a .tflite file; the same file gives the same text. C99, no heap, no state, reentrant. */"
@@ -25,7 +28,12 @@ class Program:
     @cached_property
     def copies(self) -> dict[int, Copy]:
         """The code that layers share, by their steps."""
-        return share(self.layers)
+        return share({step: self.calls(step, layer.kernel) for step, layer in enumerate(self.layers) if layer.kernel is not None})
+
+    def calls(self, step: int, kernel: Kernel) -> list[Kernel]:
+        """A layer's kernel as it is called: once, or once a stripe."""
+        stream = self.memory.stream
+        return [kernel] if stream is None or step not in stream else stream.kernels(step, kernel)
 
     def function(self, step: int) -> str:
         """The C name of a layer's function."""
@@ -108,6 +116,7 @@ def _function(program: Program, step: int) -> str:
     parameters = [f"const {C_TYPES[tensor.dtype]} *x{number}" for number, tensor in enumerate(computed)]
     parameters += [f"{C_TYPES[tensors[index].dtype]} *y{number}" for number, index in enumerate(operator.outputs)]
     parameters += ["int8_t *scratch"] if layer.scratch_bytes else []
+    parameters += ["int32_t stripe"] if program.memory.stream is not None and step in program.memory.stream else []
     names = {constant.name: program.prefix(step) + constant.name for constant in layer.constants}
     label = comment(tensors[operator.outputs[0]].name)
     return (
@@ -121,6 +130,8 @@ def _body(program: Program, step: int) -> str:
     layer, copy = program.layers[step], program.copies.get(step)
     if layer.kernel is None:
         return layer.body
+    if program.memory.stream is not None and step in program.memory.stream and copy is not None:
+        return _stripes(program, step, program.memory.stream, layer.kernel, copy)
     if copy is None:
         return _kernel_call(layer.kernel, layer.kernel.members)
     if not copy.varying:
@@ -132,12 +143,30 @@ def _body(program: Program, step: int) -> str:
     )
 
 
+def _stripes(program: Program, step: int, stream: Stream, kernel: Kernel, copy: Copy) -> str:
+    """A stripe of a layer: the rows that stay are moved to the front of its output, and the kernel's new ones follow."""
+    operator, tensors = program.graph.operators[step], program.graph.tensors
+    source, output = (tensors[index].elements // tensors[index].shape[1] for index in (operator.inputs[0], operator.outputs[0]))
+    rows = []
+    for part, call in zip(stream.parts[step - stream.first], program.calls(step, kernel), strict=True):
+        places = (part.leave * output, part.stay * output * bool(part.leave), part.read * source, part.stay * output)
+        rows.append(", ".join(literal(value) for value in (*places, *(call.members[member] for member in copy.varying))))
+    pointers = {"x0": "x0 + at[2]", "y0": "y0 + at[3]"}
+    arguments = ", ".join([*(["at + 4"] if copy.varying else []), *(pointers.get(name, name) for name in kernel.pointers)])
+    table = ",\n        ".join(f"{{{row}}}" for row in rows)
+    return (
+        f"static const int32_t stripes[{len(rows)}][{4 + len(copy.varying)}] = {{\n        {table},\n    }};\n"
+        "    const int32_t *const at = stripes[stripe];\n"
+        f"    memmove(y0, y0 + at[0], (size_t)at[1] * sizeof *y0);\n    {program.kernel(copy)}({arguments});"
+    )
+
+
 def _kernel(program: Program, copy: Copy) -> str:
     """A kernel's code for several layers."""
     kernel = copy.kernel
     parameters = [f"{'' if name[0] == 'y' or name == 'scratch' else 'const '}void *{name}" for name in kernel.pointers]
     parameters = ["const int32_t *shape", *parameters] if copy.varying else parameters
-    members = {**kernel.members, **{member: f"shape[{place}]" for place, member in enumerate(copy.varying)}}
+    members: dict[str, int | str] = {**kernel.members, **{member: f"shape[{place}]" for place, member in enumerate(copy.varying)}}
     steps = ", ".join(f"{step:02d}" for step in copy.steps)
     return (
         f"/* Layers {steps}{': ' * bool(copy.varying)}{', '.join(copy.varying)} */\n"
@@ -151,7 +180,14 @@ def _kernel_call(kernel: Kernel, members: Mapping[str, int | str]) -> str:
 
 
 def _run(program: Program) -> str:
-    lines = [_call(program, step) for step, layer in enumerate(program.layers) if not layer.is_view]
+    stream, lines = program.memory.stream, []
+    for step, layer in enumerate(program.layers):
+        if stream is not None and step == stream.first:
+            lines.append(f"for (int32_t stripe = 0; stripe < {stream.stripes}; stripe++) {{")
+        if not layer.is_view:
+            lines.append(("    " if stream is not None and step in stream else "") + _call(program, step))
+        if stream is not None and step == stream.last:
+            lines.append("}")
     for position, index in program.memory.copies:
         tensor = program.graph.tensors[index]
         size = tensor.elements * sizeof(tensor)
@@ -166,9 +202,10 @@ def _call(program: Program, step: int) -> str:
     arguments = [f"(const void *)({memory.places[index]})" for index in operator.inputs if index in memory.places]
     arguments += [f"(void *)({memory.places[index]})" for index in operator.outputs]
     arguments += [f"memory + {memory.scratch[step]}"] if layer.scratch_bytes else []
+    arguments += ["stripe"] if memory.stream is not None and step in memory.stream else []
     return f"{program.function(step)}({', '.join(arguments)});"
 
 
 def sizeof(tensor: Tensor) -> int:
     """Bytes of one number."""
-    return {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "int64_t": 8}[C_TYPES[tensor.dtype]]
+    return np.dtype(tensor.dtype).itemsize

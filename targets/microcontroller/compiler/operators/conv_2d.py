@@ -1,15 +1,13 @@
 """CONV_2D."""
 
-from collections.abc import Mapping
 
 from targets.formats.tflite_options import Conv2DOptions
 from targets.microcontroller.compiler import convolution, filters, packing
 from targets.microcontroller.compiler.layer import Constant, Kernel, Layer
 from targets.microcontroller.compiler.node import Node
-from targets.microcontroller.compiler.text import structure
 
 ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
-KIND = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width")
+KIND: tuple[str, ...] = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width")
 KIND += ("small", "joined", "padded", "nibbles", "words", "paired")
 
 
@@ -68,4 +66,5 @@ class Conv2d:
             macs=output.elements * folded.values.shape[1],
             scratch_bytes=packing.scratch_bytes(folded.values.shape[1], kernel_depth),
             in_place={0: convolution.distance(vertical, horizontal, depth, channels)} if groups == 1 else {},
+            rows=vertical.rows if groups == 1 else None,
         )

@@ -7,8 +7,8 @@ from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.planner import aligned
 
 ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
-KIND = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width", "small", "nibbles")
-KIND += ("input_width", "input_channels", "output_width", "output_channels", "pad_left")
+KIND: tuple[str, ...] = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width")
+KIND += ("small", "nibbles", "input_width", "input_channels", "output_width", "output_channels", "pad_left")
 """These stay constants since the inner loops have no registers left for steps between rows and pixels."""
 
 
@@ -60,4 +60,5 @@ class DepthwiseConv2d:
             macs=output.elements * kernel_height * kernel_width,
             scratch_bytes=plane,
             in_place={0: 0} if source.shape == output.shape else {},
+            rows=None if width == kernel_width == 1 else vertical.rows,
         )
