@@ -23,7 +23,7 @@ def as_c(artifact: Artifact, max_ram_kb: float | None = None) -> Artifact:
         if max_ram_kb is not None:
             raise UserError(f"settings.max_ram_kb: {artifact.path} is C already; export it with this limit, or profile the .tflite")
         return artifact
-    kept = cache_folder("c", f"{artifact.sha256[:24]}-{compiler_digest()[:24]}{'' if max_ram_kb is None else f'-{max_ram_kb:g}'}")
+    kept = cache_folder("c", f"{artifact.sha256[:24]}-{compiler_digest()[:24]}{'' if max_ram_kb is None else f'-{max_ram_kb!r}'}")
     folder = kept / artifact.path.stem
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=kept) as scratch:

@@ -164,7 +164,7 @@ class Unicorn:
             for hook in hooks:
                 uclib.uc_hook_del(self._handle, hook)
         ran = executions.nonzero()
-        columns = (*ran, sizes[ran[1]], *(counted[ran] for counted in (executions, fallthroughs, misses)))
+        columns: tuple[NDArray[Any], ...] = (*ran, sizes[ran[1]], *(counted[ran] for counted in (executions, fallthroughs, misses)))
         names, origin = (None, *(symbol.name for symbol in self._firmware.owners)), self._firmware.code_address
         rows = zip(*(column.tolist() for column in columns), strict=True)
         blocks = tuple(Block(names[owner], origin + 2 * place, *counts) for owner, place, *counts in rows)
