@@ -236,15 +236,16 @@ def test_profile_on_data_gives_accuracy(edgepress, tiny):
     assert 0 <= json.loads(out)["rows"][0]["accuracy"] <= 1
 
 
-def test_compile_turns_a_quantized_file_into_c_and_nothing_else_away(edgepress, tiny, tmp_path):
+def test_compile_turns_files_into_c_and_leaves_other_folders_alone(edgepress, tiny, tmp_path):
     artifact = compress.export(compress.apply(compress.load(str(tiny / "tiny.pt2"), npz(tiny)), npz(tiny), "quantize"), "tflite", tmp_path)
     code, out, err = edgepress("compile", artifact.path, "--output", "firmware", "--json")
     assert code == 0, err
     assert json.loads(out)["arena_bytes"] > 0
     assert {"model.json", "CMakeLists.txt", "library.properties", "README.md"} <= {path.name for path in (tmp_path / "firmware").iterdir()}
-    code, _, err = edgepress("compile", tiny / "tiny.tflite", "--output", "other")
+    assert edgepress("compile", tiny / "tiny.tflite", "--output", "float")[0] == 0
+    code, _, err = edgepress("compile", tiny / "tiny.onnx", "--output", "other")
     assert (code, (tmp_path / "other").exists()) == (2, False)
-    assert "float32" in err
+    assert "tiny.onnx" in err
     (tmp_path / "mine").mkdir()
     assert edgepress("compile", artifact.path, "--output", "mine")[0] == 2
 

@@ -21,7 +21,8 @@ class Row:
     torch, `port_error` between the compressed network in torch and the file on the target, where `port_steps` is the largest
     difference in integer steps of the output. Agreements are shares of samples with the same top-1 as the original network
     (`agreement`) and as the compressed network in torch (`port_agreement`); `exact`: output bytes equal those of the reference kernels.
-    Latency in milliseconds for one sample (p50 and p90), energy in millijoules, RAM at its peak, flash for code and constants.
+    Latency in milliseconds for one sample (p50, p90 and p99, and the bounds that hold the true p50 with a confidence of 95 %), energy
+    in millijoules, RAM at its peak, flash for code and constants.
     """
 
     artifact: str
@@ -51,6 +52,9 @@ class Row:
     runner: str | None = None
     reason: str | None = None
     zipped_bytes: int | None = None
+    latency_p99_ms: float | None = None
+    latency_low_ms: float | None = None
+    latency_high_ms: float | None = None
     unreachable: bool = False
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)

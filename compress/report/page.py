@@ -147,6 +147,9 @@ def _latency_notes(row: Row) -> str:
     notes: list[str | None] = [row.latency_source] if row.latency_source != row.source else []
     if row.latency_p90_ms not in (None, row.latency_ms):
         notes.append(f"p90 {wording.milliseconds(row.latency_p90_ms)}")
+    if row.latency_p99_ms is not None:
+        notes.append(f"p99 {wording.milliseconds(row.latency_p99_ms)}")
+    notes.append(wording.precision(row.latency_ms, row.latency_low_ms, row.latency_high_ms))
     return "".join(_element("span", escape(note), kind="also") for note in notes if note)
 
 

@@ -62,6 +62,17 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.3g} ms" if value < 1000 else f"{value:,.0f} ms"
 
 
+def precision(value: float | None, low: float | None, high: float | None) -> str | None:
+    """How far a value's bounds are from each other, as a part of it; None where there are none.
+
+    >>> precision(2.0, 1.98, 2.02)
+    '±1 %'
+    """
+    if not value or low is None or high is None:
+        return None
+    return f"±{100 * (high - low) / 2 / value:.2g} %"
+
+
 def millijoules(value: float | None) -> str:
     """An energy in three significant digits."""
     return NOTHING if value is None else f"{value:.3g} mJ"
