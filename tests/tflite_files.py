@@ -14,9 +14,10 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from targets.cache import cache_folder
+from targets.formats import nibbles
 from targets.microcontroller.compiler import compile_tflite
 
-TYPES = {name: getattr(schema.TensorType, name.upper()) for name in ("float32", "int8", "int16", "int32", "int64", "uint8", "bool")}
+TYPES = {name: getattr(schema.TensorType, name.upper()) for name in ("float32", "int8", "int16", "int32", "int64", "uint8", "bool", "int4")}
 VERSIONS = {"BROADCAST_TO": 2}
 """Operators whose first version LiteRT no longer runs."""
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -45,7 +46,8 @@ class Builder:
             made.quantization.quantizedDimension = axis
         if data is not None:
             buffer = schema.BufferT()
-            buffer.data = np.frombuffer(np.ascontiguousarray(data, dtype).tobytes(), np.uint8)
+            stored = nibbles.pack(data) if dtype == "int4" else np.ascontiguousarray(data, dtype)
+            buffer.data = np.frombuffer(stored.tobytes(), np.uint8)
             made.buffer = len(self.buffers)
             self.buffers.append(buffer)
         self.tensors.append(made)
@@ -53,7 +55,7 @@ class Builder:
 
     def constant(self, values, dtype="int32", **quantization):
         """Adds a tensor with data."""
-        array = np.asarray(values, dtype)
+        array = np.asarray(values, "int8" if dtype == "int4" else dtype)
         return self.tensor(array.shape, dtype, data=array, **quantization)
 
     def input(self, shape, scale=0.05, zero_point=3, dtype="int8", name=None):

@@ -94,9 +94,10 @@ class FullyConnectedOptions:
 
 @dataclass(frozen=True)
 class ArithmeticOptions:
-    """ADD, SUB, MUL and DIV."""
+    """ADD, SUB, MUL and DIV. `powers_of_two` says that sums of int16 whose scales are all powers of two are made by shifts."""
 
     activation: Activation = Activation.NONE
+    powers_of_two: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Operators of two tensors, with broadcasting."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +14,8 @@ from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
 
 LOOPS = 4
+NEAR = 1e-3
+"""How near a scale's logarithm is to a whole number where TFLite takes it for a power of two."""
 CALIBRATE = "quantize the model again, with calibration data for both inputs"
 RAISED = {"int8": 1 << 20, "int16": 1 << 15}
 """ADD and SUB bring both inputs to a common scale with 20 more bits, or with 15."""
@@ -68,9 +71,22 @@ def _other(node: Node, operation: str) -> Layer:
         node.same_scale(tensors[0], tensors[2])
         node.same_scale(tensors[1], tensors[2])
         return layer(node, operation, {}, "int16", "int16")
-    lowest, highest = node.limits(node.options(ArithmeticOptions).activation, node.output())
-    members = _product(node) if operation == "*" else _sum(node)
+    options = node.options(ArithmeticOptions)
+    lowest, highest = node.limits(options.activation, node.output())
+    shifts = _shifts(node) if operation in "+-" and options.powers_of_two else None
+    members = _product(node) if operation == "*" else shifts or _sum(node)
     return layer(node, operation, members | {"lowest": lowest, "highest": highest}, "int16", "int16")
+
+
+def _shifts(node: Node) -> dict[str, int] | None:
+    """Where all scales are powers of two, how far each input is shifted to the output's, one of them not at all."""
+    logarithms = [math.log2(node.scale(tensor)[0]) for tensor in (node.output(), node.input(0), node.input(1))]
+    if any(abs(logarithm - round(logarithm)) >= NEAR for logarithm in logarithms):
+        return None
+    output, first, second = (round(logarithm) for logarithm in logarithms)
+    if max(first, second) != output:
+        raise node.refuse("its scales are powers of two, and the larger of its inputs' isn't its output's", "quantize the model again")
+    return {"first_shift": output - first, "second_shift": output - second}
 
 
 def zero_points(node: Node) -> dict[str, int]:

@@ -91,7 +91,7 @@ class Node:
         """(scale, zero point) of a tensor with one scale; the scale is a float32 held in a float."""
         quantization = tensor.quantization
         if quantization is None or quantization.per_channel:
-            raise self.refuse(f"tensor {tensor.name[:80]!r} has not one scale", "quantize activations per tensor")
+            raise self.refuse(f"tensor {tensor.name[:80]!r} is {tensor.dtype} and has not one scale", "quantize activations per tensor")
         scale, zero_point = float(quantization.scale[0]), int(quantization.zero_point[0])
         if not (np.isfinite(scale) and scale > 0) or not self._fits(tensor, zero_point):
             raise self.refuse(f"tensor {tensor.name[:80]!r} has scale {scale} and zero point {zero_point}", "quantize the model again")

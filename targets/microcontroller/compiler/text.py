@@ -15,6 +15,7 @@ C_TYPES = {
     "int32": "int32_t",
     "int64": "int64_t",
     "uint8": "uint8_t",
+    "uint16": "uint16_t",
     "float32": "float",
     "float64": "double",
     "bool": "uint8_t",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from targets.microcontroller.compiler import fixed_point
+from targets.microcontroller.compiler import fixed_point, pointwise
 from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 
@@ -25,14 +25,17 @@ def tabulate(node: Node, function: Callable[[int], int]) -> Layer:
     )
 
 
-def real(node: Node, function: Callable[[float], float]) -> Layer:
-    """A layer for a function of real numbers: dequantized, applied, quantized, each step in float32."""
+def real(node: Node, function: Callable[[np.float32], float | np.float32]) -> Layer:
+    """A layer for a function of real numbers: dequantized, applied, quantized, each step in float32.
+
+    The function has to round where the reference does: one step in float64 more, and a tie may fall to the other side.
+    """
     scale, zero_point = node.scale(node.input(0))
     output_scale, output_zero_point = node.scale(node.output())
     inverse = np.float32(1) / np.float32(output_scale)
 
     def apply(value: int) -> int:
-        made = np.float32(function(float(np.float32(scale) * np.float32(value - zero_point))))
+        made = np.float32(function(np.float32(scale) * np.float32(value - zero_point)))
         return fixed_point.round_half_away(float(made * inverse)) + output_zero_point
 
     return tabulate(node, apply)
@@ -40,7 +43,11 @@ def real(node: Node, function: Callable[[float], float]) -> Layer:
 
 def clipped(node: Node, lowest: float, highest: float | None = None) -> Layer:
     """A layer that keeps its numbers between two real limits and gives them another scale; the reference divides scales in float32."""
+    if node.output().dtype == "float32":
+        return pointwise.clipped_floats(node, lowest, highest)
     ratio = np.float32(node.scale(node.input(0))[0]) / np.float32(node.scale(node.output())[0])
+    if node.output().dtype == "int16":
+        return pointwise.rescaled(node, float(ratio), lowest, highest)
     return rescaled(node, float(ratio), lowest, highest)
 
 

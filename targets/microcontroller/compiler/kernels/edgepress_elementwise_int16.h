@@ -17,6 +17,10 @@ EP_INLINE int32_t ep_binary_one_int16(const ep_binary_t s, char operation, int32
     if (operation == '*') {
         return ep_clamp(ep_requantize(first * second, s.output_multiplier, s.output_shift), s.lowest, s.highest);
     }
+    if (s.output_multiplier == 0) { /* all scales are powers of two */
+        const int32_t x = ep_rounding_shift(first, s.first_shift), y = ep_rounding_shift(second, s.second_shift);
+        return ep_clamp(operation == '+' ? x + y : x - y, s.lowest, s.highest);
+    }
     const int32_t a = ep_scale_operand_int16(first, s.first_multiplier, s.first_shift);
     const int32_t b = ep_scale_operand_int16(second, s.second_multiplier, s.second_shift);
     return ep_clamp(ep_requantize(operation == '+' ? a + b : a - b, s.output_multiplier, s.output_shift), s.lowest, s.highest);

@@ -13,6 +13,8 @@ class Div:
 
     def __call__(self, node: Node) -> Layer:
         """See `Lowering`."""
+        if node.output().dtype == "float32":
+            return arithmetic.floats(node, "/")
         first, second, output = (np.float32(node.scale(tensor)[0]) for tensor in (node.input(0), node.input(1), node.output()))
         limits = convolution.clamp(node, node.options(ArithmeticOptions).activation, node.output())
         ratio = arithmetic.multiplier(node, "output", float(first / (second * output)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from targets.microcontroller.compiler import unary
+from targets.microcontroller.compiler import pointwise, unary
 from targets.microcontroller.compiler.fixed_point import quantize_multiplier, rounding_shift
 from targets.microcontroller.compiler.layer import Layer
 from targets.microcontroller.compiler.node import Node
@@ -17,6 +17,8 @@ class HardSwish:
 
     def __call__(self, node: Node) -> Layer:
         """See `Lowering`."""
+        if node.output().dtype == "float32":
+            return pointwise.floats(node, "ep_hard_swish")
         scale, zero_point = node.scale(node.input(0))
         output_scale, output_zero_point = node.scale(node.output())
         fine = np.float32(1 / 128) * np.float32(scale)

@@ -12,6 +12,8 @@ class Prelu:
 
     def __call__(self, node: Node) -> Layer:
         """See `Lowering`."""
+        if node.output().dtype == "float32":
+            return arithmetic.floats(node, "p")
         source, slopes = (np.float32(node.scale(node.input(position))[0]) for position in (0, 1))
         scale, zero_point = node.scale(node.output())
         above = arithmetic.multiplier(node, "first", float(source / np.float32(scale)))

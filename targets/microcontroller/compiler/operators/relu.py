@@ -6,7 +6,7 @@ from targets.microcontroller.compiler.node import Node
 
 
 class Relu:
-    """int8, rescaled where the scales differ."""
+    """int8, int16 or float32, rescaled where the scales differ."""
 
     def __call__(self, node: Node) -> Layer:
         """See `Lowering`."""

@@ -15,6 +15,8 @@ class SquaredDifference:
 
     def __call__(self, node: Node) -> Layer:
         """See `Lowering`."""
+        if node.output().dtype == "float32":
+            return arithmetic.floats(node, "d")
         scaled, twice = arithmetic.common_scale(node)
         scale, zero_point = node.scale(node.output())
         output = arithmetic.multiplier(node, "output", twice * twice / float(np.float32(RAISED) * np.float32(scale)))
