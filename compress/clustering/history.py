@@ -3,6 +3,6 @@
 from compress.model import Model
 
 
-def clustered_weights(model: Model) -> frozenset[str]:
-    """The names of weights that `cluster` gave a codebook."""
-    return frozenset(name for step in model.history if step.name == "cluster" for name in step.details["weights"])
+def clustered_weights(model: Model) -> dict[str, int | None]:
+    """The weights that `cluster` gave a codebook, by name, with the axis whose channels have a size of their own, if they have."""
+    return {name: axis for step in model.history if step.name == "cluster" for name, axis in step.details["weights"].items()}

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import fx
 
+from compress.clustering.history import clustered_weights
 from compress.context import Context
 from compress.lowering.constants import FOUR_BITS, dequantized
 from compress.lowering.nodes import constant, set_constant
@@ -41,7 +42,9 @@ class Adaround:
             raise UserError(f"samples must be at least 1, not {self.samples}")
 
     def __call__(self, model: Model, context: Context) -> Model:
-        """The network with other integers. UserError where it has none, or without calibration samples."""
+        """The network with other integers. UserError where it has none, its weights are clustered, or without calibration samples."""
+        if clustered_weights(model):
+            raise UserError("adaround gives weights that share a value different integers, which undoes cluster; leave one of the two out")
         graph, lines = layers.change(model, context, self.samples, "adaround", _round)
         return model.then(graph, Step("adaround", asdict(self), tuple(lines)))
 

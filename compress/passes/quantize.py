@@ -100,7 +100,7 @@ class Quantize:
         schemes = {layer: resolved[layer] for layer in weights_only.layers(graph)}
         chosen = [layer.name for layer, scheme in schemes.items() if scheme == self.scheme]
         weights_only.refuse(graph, chosen, self.scheme, context.exports)
-        options = weights_only.Options(self.scheme, self.bits, self.block, self.weight_observer, self._rounding(model, lines))
+        options = weights_only.Options(self.scheme, self.bits, self.block, *self._for_clusters(model, lines))
         finely = granularities(graph.graph, self.overrides, self.weight_granularity)
         integers, said = weights_only.store(graph, chosen, options, finely)
         details = {"layers": {layer_name(layer): scheme for layer, scheme in schemes.items()}}
@@ -126,16 +126,16 @@ class Quantize:
         }
         by_name = {node.name: scheme for node, scheme in schemes.items()}
         finely = granularities(graph.graph, self.overrides, self.weight_granularity)
-        rounding = self._rounding(model, lines)
-        integers = static.to_integers(graph, by_name, seen, self.observer, self.weight_observer, finely, chosen, rounding)
+        weight_observer, rounding = self._for_clusters(model, lines)
+        integers = static.to_integers(graph, by_name, seen, self.observer, weight_observer, finely, chosen, rounding)
         return model.quantized(integers, graph, Step("quantize", asdict(self), tuple(lines), details))
 
-    def _rounding(self, model: Model, lines: list[str]) -> Rounding:
-        """Balancing would send weights of one value to two integers, so clusters are rounded to nearest, and a line says so."""
-        if self.weight_rounding == "balanced" and clustered_weights(model):
-            lines.append("weights are rounded to nearest, which keeps clusters whole")
-            return ROUNDINGS["nearest"]
-        return ROUNDINGS[self.weight_rounding]
+    def _for_clusters(self, model: Model, lines: list[str]) -> tuple[WeightObserver, Rounding]:
+        """Other scales and balancing would send weights of one value to several integers, so clusters have neither; a line says so."""
+        if not clustered_weights(model):
+            return self.weight_observer, ROUNDINGS[self.weight_rounding]
+        lines.append("weights by minmax, rounded to nearest: that keeps clusters whole")
+        return "minmax", ROUNDINGS["nearest"]
 
     def _refuse(self, schemes: dict[fx.Node, str], exports: Collection[str]) -> None:
         """What can't be had is said before calibration takes its time."""

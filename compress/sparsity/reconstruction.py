@@ -19,7 +19,7 @@ from compress.sparsity.layers import Layer, amplification, norm_after
 from compress.sparsity.patterns import Pattern
 from compress.sparsity.statistics import Calibration, head, thinned
 
-RIDGE = 0.1
+RIDGE = 0.05
 """Holds weights where they were, relative to the inputs' mean variance."""
 ROUNDING = 1e-5
 """What float32 leaves of a variance, relative to the mean square."""

@@ -40,7 +40,7 @@ class Loop:
         named = {name: weight for name, weight in self.graph.named_parameters() if weight.requires_grad}
         if not named:
             raise UserError(f"{model.name} has no weight that can be trained")
-        self.ties = Ties(named, zeros=options.keep_zeros, clustered=clustered_weights(model) if options.keep_clusters else ())
+        self.ties = Ties(named, zeros=options.keep_zeros, clustered=clustered_weights(model) if options.keep_clusters else {})
         self.average = Average(self.network, options.ema) if options.ema else None
         weights = [*named.values(), *objective.learns.to(self.fabric.device).parameters()]
         self.trained, self.optimizer = self.fabric.setup(self.graph, _optimizer(weights, options), move_to_device=False)
