@@ -247,3 +247,14 @@ def test_files_give_what_the_torch_graph_gives(model, tmp_path, method, form, in
     given = artifact.outputs[0].decode(row.measurement.outputs[0])[:16].reshape(wanted.shape)
     step = artifact.outputs[0].scale or 1e-4 * np.abs(wanted).max()
     assert np.abs(given - wanted).max() <= 1.01 * step
+
+
+def test_what_costs_nothing_is_taken_first_and_no_more_than_is_asked_for():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.randn(32, 4) @ torch.randn(4, 32) / 8)
+    model = capture(module.eval(), (torch.zeros(1, 32),))
+    made = factored(model, macs=0.65, correct=False)
+    assert made.history[-1].details["factors"] == {"0": {"method": "svd", "ranks": [4]}}
+    assert distance(model, made) < 1e-6

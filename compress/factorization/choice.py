@@ -47,8 +47,8 @@ def by_macs(tasks: Mapping[str, Task], possible: Mapping[str, Sequence[Candidate
         name: {WHOLE: float(tasks[name].layer.macs)} | _numbered([each.macs for each in several]) for name, several in possible.items()
     }
     losses = {name: {WHOLE: 0.0} | _numbered([each.error for each in several]) for name, several in possible.items()}
-    taken = dict.fromkeys(possible, WHOLE)
-    left = sum(tasks[name].layer.macs for name in possible)
+    taken = allocation.best(losses, costs)
+    left = sum(round(costs[name][label]) for name, label in taken.items())
     for step in allocation.steps(losses, costs):
         if left <= limit:
             break

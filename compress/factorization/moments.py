@@ -15,6 +15,9 @@ from compress.pruning.patches import calibration_batches, thinned
 SHRINKAGE = 0.01
 """Of a covariance towards a multiple of the identity: a few hundred samples say little about rare directions."""
 
+GAIN_SHRINKAGE = 0.03
+"""The same of gains: slopes say nothing of what happens where an activation turns."""
+
 GAIN_SAMPLES, GAIN_BATCH = 64, 8
 
 
@@ -64,10 +67,10 @@ def _elements(node: fx.Node) -> int:
     return value.numel() if isinstance(value, torch.Tensor) else 0
 
 
-def _shrunk(moments: torch.Tensor) -> torch.Tensor:
+def _shrunk(moments: torch.Tensor, share: float) -> torch.Tensor:
     """Symmetric matrices [groups, K, K], a little nearer to a multiple of the identity."""
     means = moments.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)[:, None, None]
-    return (1 - SHRINKAGE) * moments + SHRINKAGE * means * torch.eye(moments.shape[1], dtype=moments.dtype)
+    return (1 - share) * moments + share * means * torch.eye(moments.shape[1], dtype=moments.dtype)
 
 
 class _Inputs(fx.Interpreter):
@@ -91,7 +94,7 @@ class _Inputs(fx.Interpreter):
         """Covariance and mean."""
         count, total, squares = self._sums[layer.name]
         mean = total / count
-        return _shrunk(squares / count - mean[:, :, None] * mean[:, None, :]), mean
+        return _shrunk(squares / count - mean[:, :, None] * mean[:, None, :], SHRINKAGE), mean
 
 
 class _Gains(fx.Interpreter):
@@ -122,7 +125,7 @@ class _Gains(fx.Interpreter):
         """The gain of a layer."""
         size = layer.outputs
         none = torch.zeros(layer.groups, size, size, dtype=torch.float64)
-        return _shrunk(self._products.get(layer.name, none) / self._samples)
+        return _shrunk(self._products.get(layer.name, none) / self._samples, GAIN_SHRINKAGE)
 
     def run_node(self, n: fx.Node) -> Any:
         """Remembers the outputs of layers; what is changed in place behind one is a copy."""
