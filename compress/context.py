@@ -14,6 +14,7 @@ class Context:
     """Given to every pass. `device` is `auto`, `cpu` or `cuda`; `directory`, where set, keeps checkpoints of unfinished training.
 
     `exports` are the formats that the network will be written in, as far as is known: a scheme that has no kernels there is refused.
+    `rehearsal`: only the network's structure is wanted, so data are a few samples, and what only finds better weights is left out.
     """
 
     data: Data
@@ -24,3 +25,4 @@ class Context:
     progress: Progress = field(default_factory=Silent)
     directory: Path | None = None
     exports: tuple[str, ...] = ()
+    rehearsal: bool = False

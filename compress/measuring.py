@@ -30,10 +30,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class Trial:
-    """What files are measured on. `reference` holds the torch graph's outputs for the whole split and `step` their integer step."""
+    """What files are measured on. `reference` holds the torch graph's outputs for the whole split and `step` their integer step.
+
+    Without a metric nothing is said of how good the outputs are.
+    """
 
     split: Split
-    metric: Metric
+    metric: Metric | None
     options: RunOptions = field(default_factory=RunOptions)
     reference: Array | None = None
     step: float | None = None
@@ -93,4 +96,6 @@ def _scored(row: Scored, labels: list[Array], trial: Trial) -> Scored:
     if trial.reference is not None:
         wanted = trial.reference[: len(decoded)]
         row = replace(row, port=parity.compare(wanted, decoded.reshape(wanted.shape), output.scale or trial.step))
+    if trial.metric is None:
+        return row
     return replace(row, evaluation=score(decoded, np.concatenate(labels)[: len(decoded)], trial.metric))

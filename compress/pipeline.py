@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,12 @@ import torch
 
 from compress import parity, sources, store
 from compress.context import Context
-from compress.data.base import Array, Data
+from compress.data.base import Array, Data, Split
 from compress.evaluation import Evaluation, evaluate
 from compress.measuring import Scored, Trial, measure
 from compress.metrics import metric
 from compress.model import Model
-from compress.progress import Progress
+from compress.progress import Progress, Silent
 from compress.recipe import Recipe, TargetPart, plain
 from compress.sources.base import SourceOptions
 from compress.version import code_digest, versions
@@ -26,6 +27,8 @@ from targets.cache import cache_folder
 from targets.errors import TargetUnreachableError, UserError
 
 HOST = TargetPart("host", None, {})
+REHEARSED = 32
+"""Samples of each part that a rehearsal has."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +80,75 @@ def start(recipe: Recipe, progress: Progress) -> Context:
 
 
 def apply(recipe: Recipe, model: Model, context: Context) -> tuple[Model, tuple[str, ...]]:
-    """The model after the recipe's passes, and the names of those whose results came from an earlier run."""
+    """The model after the recipe's passes, and the names of those whose results came from an earlier run.
+
+    Where one is going to train, the whole recipe is rehearsed first, so that what a later pass or export refuses is told before that.
+    """
+    kept = _kept(recipe, context)
+    if any(trains(options) and not _saved(folder) for (_, options), folder in zip(recipe.passes, kept, strict=True)):
+        with context.progress.task("rehearsing without training"):
+            rehearse(recipe, model, context)
+    cached: list[str] = []
+    for (name, options), folder in zip(recipe.passes, kept, strict=True):
+        if _saved(folder):
+            with context.progress.task(f"{name}, kept from an earlier run"):
+                model = replace(store.load(folder), name=model.name, labels=model.labels, origin=model.origin or model)
+            cached.append(name)
+            continue
+        checkpoints = cache_folder("passes", f"{folder.name}-unfinished")
+        model = apply_one(name, options, model, replace(context, directory=checkpoints))
+        store.save(model, folder)
+        store.remove(checkpoints)
+    return model, tuple(cached)
+
+
+def _kept(recipe: Recipe, context: Context) -> list[Path]:
+    """Where the result of each pass is kept: by a hash of all that goes into it."""
     measured_by = SourceOptions(recipe.metric, folder=recipe.folder).fingerprint()  # with the code of a function of the user's own
     key = hashlib.sha256(
         f"{recipe.model.fingerprint()}{context.data.fingerprint}{recipe.seed}{measured_by}{versions()}{code_digest()}".encode()
     )
-    cached: list[str] = []
+    folders = []
     for name, options in recipe.passes:
         files = options.fingerprint() if hasattr(options, "fingerprint") else ""
         key.update(json.dumps([name, plain(options), files], sort_keys=True, default=str).encode())
-        kept = cache_folder("passes") / key.hexdigest()
-        if (kept / "model.json").exists():
-            with context.progress.task(f"{name}, kept from an earlier run"):
-                model = replace(store.load(kept), name=model.name, labels=model.labels, origin=model.origin or model)
-            cached.append(name)
-            continue
-        checkpoints = cache_folder("passes", f"{key.hexdigest()}-unfinished")
-        model = apply_one(name, options, model, replace(context, directory=checkpoints))
-        store.save(model, kept)
-        store.remove(checkpoints)
-    return model, tuple(cached)
+        folders.append(cache_folder("passes") / key.hexdigest())
+    return folders
+
+
+def _saved(folder: Path) -> bool:
+    return (folder / "model.json").exists()
+
+
+def trains(options: Any) -> bool:
+    """Whether a pass of these options trains: it has `epochs` then, and more than none."""
+    return bool(getattr(options, "epochs", 0))
+
+
+def rehearsal(context: Context, draw: int = 0) -> Context:
+    """The context without training and with few samples; another `draw` has others, and another seed."""
+
+    def few(split: Split) -> Split:
+        count = min(REHEARSED, split.samples)
+        first = min(draw * count, split.samples - count)
+        return Split(count, lambda numbers: split.load(numbers + first))
+
+    data = context.data
+    data = replace(data, training=few(data.training), calibration=few(data.calibration), evaluation=few(data.evaluation))
+    return replace(context, data=data, seed=context.seed + draw, progress=Silent(), rehearsal=True)
+
+
+def rehearse(recipe: Recipe, model: Model, context: Context) -> None:
+    """Runs passes and exports as a rehearsal. UserError and ExportError as the run itself would raise them."""
+    context = rehearsal(context)
+    for name, options in recipe.passes:
+        model = apply_one(name, options, model, context)
+    with tempfile.TemporaryDirectory(prefix="edgepress-") as scratch:
+        for name, exporter in recipe.exports:
+            try:
+                export(model, name, exporter, Path(scratch), Silent())
+            except UserError as error:  # it names a file that isn't there any more
+                raise type(error)(str(error).replace(f"{scratch}/", "")) from error
 
 
 def apply_one(name: str, options: Any, model: Model, context: Context) -> Model:
@@ -122,7 +174,7 @@ def _measure_all(recipe: Recipe, artifacts: Sequence[Artifact], context: Context
     rows: dict[int, list[Scored]] = {}
     for number, part in sorted(enumerate(recipe.targets), key=lambda entry: entry[1].board != HOST.board):
         target = boards.target(part.board)
-        options = _options(recipe, part)
+        options = run_options(recipe, part)
         rows[number] = [_measured(artifact, target, context, options, reference) for artifact in target.choose(artifacts)]
         if part.board == HOST.board:
             _verify(artifacts, rows[number], context, reference)
@@ -136,7 +188,7 @@ def _verify(artifacts: Sequence[Artifact], done: Sequence[Scored], context: Cont
     target = boards.target(HOST.board)
     for artifact in artifacts:
         if all(row.artifact.path != artifact.path for row in done):
-            _measured(artifact, target, context, RunOptions(warmup=0, repetitions=1), reference)
+            _measured(artifact, target, context, RunOptions(warmup=0, repetitions=1, layers=False), reference)
 
 
 def _measured(artifact: Artifact, target: Target, context: Context, options: RunOptions, reference: Reference) -> Scored:
@@ -151,7 +203,8 @@ def _measured(artifact: Artifact, target: Target, context: Context, options: Run
     return row
 
 
-def _options(recipe: Recipe, part: TargetPart) -> RunOptions:
+def run_options(recipe: Recipe, part: TargetPart) -> RunOptions:
+    """How a recipe measures on one of its targets."""
     wanted = recipe.measure
     samples = None if part.board == "host" else wanted.samples
-    return RunOptions(wanted.warmup, wanted.repetitions, wanted.threads, samples, part.device, part.settings)
+    return RunOptions(wanted.warmup, wanted.repetitions, wanted.threads, samples, part.device, part.settings, precision=wanted.precision)

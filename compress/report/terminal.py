@@ -8,7 +8,7 @@ from rich.text import Text
 
 from compress.report import wording
 from compress.report.columns import Column, columns
-from compress.report.content import Report, Row
+from compress.report.content import Report, Row, Verdict
 
 SHOWN = ("file", "target", "source", "accuracy", "port_error", "size", "latency", "ram", "flash")
 """What fits beside each other in 100 columns; the files have the rest."""
@@ -25,14 +25,14 @@ def show(report: Report, console: Console) -> None:
     _show_table(report.rows, console, report.metric)
     if report.verdicts:
         console.print()
-        _show_budgets(report, console)
+        show_budgets(report.verdicts, console)
 
 
 def show_rows(rows: Sequence[Row], console: Console, metric: str = "accuracy") -> None:
     """Prints a row for each file and target, and below them what was not measured and, once each, the notes of all rows."""
     _show_table(rows, console, metric)
     for note in dict.fromkeys(note for row in rows if row.measured for note in row.notes):
-        _show_line(console, "note", "dim", note)
+        show_line(console, "note", "dim", note)
 
 
 def _show_table(rows: Sequence[Row], console: Console, metric: str) -> None:
@@ -45,7 +45,7 @@ def _show_table(rows: Sequence[Row], console: Console, metric: str) -> None:
         console.print(table)
     for row in rows:
         if not row.measured:
-            _show_line(console, "not measured", "yellow", f"{row.artifact} on {row.target}: {row.reason}")
+            show_line(console, "not measured", "yellow", f"{row.artifact} on {row.target}: {row.reason}")
 
 
 def _result(row: Row, column: Column) -> Text:
@@ -67,22 +67,23 @@ def _model(report: Report) -> Iterable[str]:
     yield f"{wording.one_line(report.metric):<11} {values[0]} to {values[1]} in torch, {samples} evaluation samples"
 
 
-def _show_budgets(report: Report, console: Console) -> None:
+def show_budgets(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Prints a row for each budget, and how many are missed or could not be checked."""
     table = _table([("budget", False), ("for", False), ("limit", True), ("verdict", False), ("because", False)])
-    for verdict in report.verdicts:
+    for verdict in verdicts:
         word = wording.verdict_word(verdict.kept)
         target = verdict.target or "every file"
         table.add_row(_cell(verdict.budget), _cell(target), f"{verdict.limit:g}", _cell(word, STYLES[word]), _cell(verdict.why))
     console.print(table)
-    missed = sum(verdict.kept is False for verdict in report.verdicts)
-    unchecked = sum(verdict.kept is None for verdict in report.verdicts)
+    missed = sum(verdict.kept is False for verdict in verdicts)
+    unchecked = sum(verdict.kept is None for verdict in verdicts)
     if unchecked:
-        console.print(Text(f"{unchecked} of {len(report.verdicts)} budgets could not be checked", style="bold yellow"))
+        console.print(Text(f"{unchecked} of {len(verdicts)} budgets could not be checked", style="bold yellow"))
     if missed:
-        console.print(Text(f"{missed} of {len(report.verdicts)} budgets missed", style="bold red"))
+        console.print(Text(f"{missed} of {len(verdicts)} budgets missed", style="bold red"))
 
 
-def _show_line(console: Console, word: str, style: str, text: str) -> None:
+def show_line(console: Console, word: str, style: str, text: str) -> None:
     """A word and a text that hangs beside it."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)

@@ -21,6 +21,9 @@ from compress.training.objective import Objective
 from compress.training.options import TrainingOptions
 from targets.errors import UserError
 
+NOISE = 0.01
+"""On the weights that a rehearsal doesn't train, as a share of each."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -35,6 +38,8 @@ class Trained:
 
     def line(self, metric: str) -> str:
         """What happened, for people."""
+        if not self.losses:
+            return "not trained in a rehearsal"
         score = self.scores[self.best_epoch - 1]
         held_out = f", {metric} {score:.4f} on {self.held_out_samples} held-out samples" if score is not None else ""
         loss = f"loss {self.losses[0]:.4f} -> {self.losses[self.best_epoch - 1]:.4f} on {self.training_samples} samples"
@@ -50,12 +55,14 @@ def train(model: Model, context: Context, options: TrainingOptions, objective: O
 
     The same seed gives the same weights bit for bit on one CPU. After every epoch a checkpoint replaces the one before in
     `context.directory`; a run that was killed goes on from it to the very weights it would have had. Raises UserError where there
-    are too few samples or the loss is no longer a number.
+    are too few samples or the loss is no longer a number. In a rehearsal it gives the network back nearly as it was (see `_untrained`).
     """
     training, held_out = parts(context.data.training, options.held_out, context.seed)
     if options.patience is not None and not held_out.samples:
         raise UserError(f"patience needs samples that are not trained on, and held_out {options.held_out} of {training.samples} is none")
     loop = Loop(model, context, options, objective)
+    if context.rehearsal:
+        return _untrained(model, context, options)
     checkpoint = _checkpoint_path(model, context, options, objective, title)
     loop.resume(checkpoint)
     steps = math.ceil(training.samples / options.batch_size)
@@ -76,6 +83,23 @@ def train(model: Model, context: Context, options: TrainingOptions, objective: O
     graph = model.copy_graph()
     graph.load_state_dict({name: tensor.cpu() for name, tensor in loop.best.items()})
     return Trained(graph, tuple(loop.losses), tuple(loop.scores), loop.best_epoch, training.samples, held_out.samples)
+
+
+def _untrained(model: Model, context: Context, options: TrainingOptions) -> Trained:
+    """The network with noise of 1 % on its weights: what hangs on the values of trained weights shows by differing from seed to seed.
+
+    Zeros stay, and equal weights have equal noise, where training keeps them so.
+    """
+    graph, generator = model.copy_graph(), torch.Generator().manual_seed(context.seed)
+    with torch.no_grad():
+        for parameter in graph.parameters():
+            noise = NOISE * torch.randn(parameter.shape, generator=generator)
+            if options.keep_clusters:
+                values, which = parameter.unique(return_inverse=True)
+                noise = NOISE * torch.randn(values.shape, generator=generator)[which]
+            freed = 0.0 if options.keep_zeros else (parameter == 0) * parameter.std(correction=0) * noise
+            parameter.add_(parameter * noise + freed)
+    return Trained(graph, (), (), 0, 0, 0)
 
 
 def parts(split: Split, held_out: float, seed: int) -> tuple[Split, Split]:

@@ -1,0 +1,1 @@
+"""What a recipe will give, known in seconds: its passes without their training, and the real files."""
