@@ -74,7 +74,7 @@ def other_scale(builder):
 
 
 REFUSED = [
-    (lambda: changed(convolution(), float_weights), "is float32, and this operator takes int8 here"),
+    (lambda: changed(convolution(), float_weights), "is float32, and this operator takes int8 or int4 here"),
     (lambda: changed(convolution(), computed_weights), "its weights is computed at run time"),
     (lambda: changed(convolution(), lopsided_weights), "have a zero point"),
     (lambda: changed(convolution(), no_scale), "has not one scale"),

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import typed_networks
 from compiler_networks import convolutions
 from operator_networks import everywhere
-from tflite_files import merged, random_samples, reference
+from tflite_files import TYPES, merged, random_samples, reference
 
 from targets.microcontroller import cores, firmware
 from targets.microcontroller.compiler import compile_tflite
@@ -12,11 +13,27 @@ from targets.microcontroller.emulators.unicorn import Unicorn
 from targets.microcontroller.sources import Sources
 
 MEMORY = 1 << 20
+INT16 = TYPES["int16"]
 
 
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0plus"])
 def test_every_operator_on_a_core(core, tmp_path):
-    networks = [(label, builder) for label, builder in (*convolutions(), *everywhere()) if "float" not in label]
+    assert_exact_on([(label, builder) for label, builder in (*convolutions(), *everywhere()) if "float" not in label], core, tmp_path)
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0plus"])
+def test_other_types_on_a_core(core, tmp_path):
+    """int16 and float32, and weights of 4 bits; floats with an FPU and without, but for those that our own exponentials are in."""
+    families = [*typed_networks.convolutions("int8")]
+    for dtype in ("int16", "float32"):
+        families += [*typed_networks.convolutions(dtype), *typed_networks.others(dtype)]
+    inexact = ("logistic", "tanh", "softmax")
+    kept = [(label, builder) for label, builder in families if not label.startswith(inexact) or builder.tensors[0].type == INT16]
+    assert_exact_on(kept, core, tmp_path)
+
+
+def assert_exact_on(networks, core, tmp_path):
+    """All networks, as one, give the reference kernels' bytes on an emulated core."""
     path = merged([builder for _, builder in networks]).write(tmp_path / "all.tflite")
     sources = Sources.of(compile_tflite(path, tmp_path / "c"))
     built = firmware.build(sources, cores.load(core), MEMORY, MEMORY, "-O2")
