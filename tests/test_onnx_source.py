@@ -95,6 +95,22 @@ ALONE = {
     "reduce norm": ([node("ReduceL2", axes=[-1])], IMAGE, {}),
     "resize by scales": ([node("Resize", "", "s", mode="nearest")], IMAGE, {"s": np.array([1, 1, 2, 2], FLOAT)}),
     "resize linearly": ([node("Resize", "", "s", mode="linear")], IMAGE, {"s": np.array([1, 1, 2, 1.5], FLOAT)}),
+    **{
+        f"resize {mode} {place} {extra} {scales}": (
+            [node("Resize", "", "s", mode=mode, coordinate_transformation_mode=place, **({"nearest_mode": extra} if extra else {}))],
+            IMAGE,
+            {"s": np.array([1, 1, *scales], FLOAT)},
+        )
+        for mode, place, extra, scales in (
+            ("nearest", "asymmetric", "round_prefer_floor", (3, 3)),
+            ("nearest", "half_pixel", "floor", (1.375, 1.5)),
+            ("nearest", "align_corners", "round_prefer_ceil", (1.875, 0.5)),
+            ("nearest", "asymmetric", "ceil", (0.375, 1.5)),
+            ("linear", "asymmetric", "", (2, 3)),
+            ("linear", "asymmetric", "", (0.625, 0.5)),
+            ("linear", "align_corners", "", (1.875, 0.5)),
+        )
+    },
     "transpose": ([node("Transpose", perm=[0, 2, 3, 1])], IMAGE, {}),
     "flatten": ([node("Flatten", axis=2)], IMAGE, {}),
     "squeeze": ([node("Squeeze", "a")], (4, 1, 6), {"a": whole(2)}),
@@ -168,6 +184,8 @@ OLDER = {
     "axes as attributes": (11, [node("Unsqueeze", axes=[1])], STEPS, {}),
     "slice by attributes": (9, [node("Slice", starts=[0], ends=[2], axes=[1])], STEPS, {}),
     "upsample": (9, [node("Upsample", "s", mode="nearest")], IMAGE, {"s": np.array([1, 1, 2, 2], FLOAT)}),
+    "linear upsample": (9, [node("Upsample", "s", mode="linear")], IMAGE, {"s": np.array([1, 1, 2, 3], FLOAT)}),
+    "resize of ten": (10, [node("Resize", "s", mode="linear")], IMAGE, {"s": np.array([1, 1, 2, 2], FLOAT)}),
     "pads as attributes": (9, [node("Pad", pads=[0, 0, 1, 1, 0, 0, 1, 1], value=0.5)], IMAGE, {}),
     "bounds as attributes": (9, [node("Clip", min=-0.5, max=0.5)], ROW, {}),
     "dropout": (9, [node("Dropout", ratio=0.5)], ROW, {}),

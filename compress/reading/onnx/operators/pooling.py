@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from compress.reading import resizing
 from compress.reading.onnx.padding import amounts, symmetric
 from compress.reading.onnx.values import Call, Value, tensor
+from compress.reading.resizing import COORDINATES
 
 MAXIMA: dict[int, Callable[..., torch.Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 MEANS: dict[int, Callable[..., torch.Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -48,18 +50,17 @@ def resize(call: Call, value: Value, *given: Value | None) -> torch.Tensor:
     """Nearest, linear and cubic, as torch has them too."""
     values = tensor(value)
     sizes = _sizes(call, values, given)
-    mode = call.get("mode", "nearest")
-    place = call.get("coordinate_transformation_mode", "asymmetric" if call.operator == "Upsample" else "half_pixel")
-    if mode == "nearest":
-        whole = all(size % old == 0 for size, old in zip(sizes, values.shape[2:], strict=True))
-        rounding = call.get("nearest_mode", "floor" if call.operator == "Upsample" else "round_prefer_floor")
-        if whole or (place == "asymmetric" and rounding == "floor"):
-            return F.interpolate(values, sizes)
-        raise call.refuse(f"nearest neighbours by {place} and {rounding} at a factor that is not whole are not known")
-    kind = {"linear": {1: "linear", 2: "bilinear"}.get(len(sizes), "trilinear"), "cubic": "bicubic"}[mode]
-    if place not in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+    old = call.operator == "Upsample" or call.opset < 11
+    mode, place = call.get("mode", "nearest"), call.get("coordinate_transformation_mode", "asymmetric" if old else "half_pixel")
+    if place not in COORDINATES or call.get("antialias", 0) or call.get("exclude_outside", 0):
         raise call.refuse(f"{mode} interpolation by '{place}' is not known; export with half_pixel or align_corners")
-    return F.interpolate(values, sizes, mode=kind, align_corners=place == "align_corners")
+    if mode == "nearest":
+        return resizing.nearest(values, sizes, place, call.get("nearest_mode", "floor" if old else "round_prefer_floor"))
+    if mode in ("linear", "bilinear"):
+        return resizing.linear(values, sizes, place)
+    if place == "asymmetric" or call.get("cubic_coeff_a", -0.75) != -0.75:
+        raise call.refuse("places its pixels as torch doesn't; export with half_pixel or align_corners")
+    return F.interpolate(values, sizes, mode="bicubic", align_corners=place == "align_corners")
 
 
 def _sizes(call: Call, values: torch.Tensor, given: tuple[Value | None, ...]) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from compress.reading import resizing
 from compress.reading.tflite.values import Call, activated, alike, padding, part
 from targets.formats.tflite_options import Padding
 
@@ -61,16 +62,12 @@ def pool(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def resize(call: Call, values: Tensor, sizes: Any) -> Tensor:
-    """RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR where torch places pixels alike."""
+    """RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR; without options they are TensorFlow 1's, which start at a corner."""
     wanted, options = call.whole(sizes), call.options
-    whole = all(size % old == 0 for size, old in zip(wanted, values.shape[2:], strict=True))
-    if call.operator == "RESIZE_NEAREST_NEIGHBOR":
-        if options.align_corners or (options.half_pixel_centers and not whole):
-            raise call.refuse("places its pixels as torch doesn't")
-        return F.interpolate(values, wanted)
-    if not (options.align_corners or options.half_pixel_centers):
-        raise call.refuse("places its pixels as torch doesn't; export it with half_pixel_centers")
-    return F.interpolate(values, wanted, mode="bilinear", align_corners=options.align_corners)
+    place = "align_corners" if options.align_corners else "half_pixel" if options.half_pixel_centers else "asymmetric"
+    if call.operator == "RESIZE_BILINEAR":
+        return resizing.linear(values, wanted, place)
+    return resizing.nearest(values, wanted, place, "floor" if place == "asymmetric" else "round_prefer_ceil")
 
 
 def depth_to_space(call: Call, values: Tensor) -> Tensor:
