@@ -72,6 +72,8 @@ def more_moves():
     shape = (1, 4, 5, 6)
     for axes in ([3], [1, -2], [0, 1, 2, 3]):
         yield f"REVERSE_V2 {axes}", moved("REVERSE_V2", shape, shape, [axes])
+    masks = {"beginMask": 1, "shrinkAxisMask": 1}
+    yield "row of a masked axis", moved("STRIDED_SLICE", (3, 4), (4,), [[2, 0], [3, 4], [1, 1]], "StridedSliceOptions", **masks)
     yield "TILE", moved("TILE", (2, 3), (4, 9), [[2, 3]])
     yield "TILE images", moved("TILE", (1, 2, 3, 4), (1, 4, 3, 12), [[1, 2, 1, 3]])
     for mode, largest in ((0, 3), (1, 4)):

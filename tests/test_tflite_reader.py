@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from compiler_networks import convolution, everywhere
+from compiler_networks import convolution
+from operator_networks import everywhere
 from tflite_files import Builder, merged
 
 from targets.errors import UserError

@@ -23,7 +23,8 @@ class StridedSlice:
         for axis, (begin, end, stride) in enumerate(zip(begins, ends, strides, strict=True)):
             bit = 1 << axis
             if options.shrink_axis_mask & bit:
-                at = moves.axis(node, begin, source.shape[axis])
+                first = 0 if stride > 0 else -1
+                at = moves.axis(node, first if options.begin_mask & bit else begin, source.shape[axis])
                 cuts.append(slice(at, at + 1))
             else:
                 cuts.append(slice(None if options.begin_mask & bit else begin, None if options.end_mask & bit else end, stride))
