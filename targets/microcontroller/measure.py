@@ -23,6 +23,8 @@ EMULATED_WHOLE = 32
 """Up to so many samples all run on the emulated core."""
 CONFIRMED = 16
 """Of more, so many do; the rest run in the same C built for this machine."""
+FLOAT_KERNELS = "edgepress_number_float32.h"
+"""What a network with layers of float32 includes."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,11 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
         energy_mj=energy_mj,
         energy_source=None if energy_mj is None else "estimated",
         layers=profile.layers(sources, costs, timed),
-        notes=(*_notes(core, described, samples, len(emulated), total), *_stripes(compiled.details["stripes"]), *tflm.notes(compared)),
+        notes=(
+            *_notes(core, sources, described, samples, len(emulated), total),
+            *_stripes(compiled.details["stripes"]),
+            *tflm.notes(compared),
+        ),
         details={
             "core": core.name,
             "samples": samples,
@@ -132,7 +138,7 @@ def _stripes(stripes: dict[str, int] | None) -> Iterable[str]:
         yield f"RAM: layers {stripes['first']} to {stripes['last']} run in {stripes['count']} stripes; {cost}"
 
 
-def _notes(core: Core, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
+def _notes(core: Core, sources: Sources, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
     if core.timing is None:
         yield f"cycles, latency and energy: not estimated, since instruction timings are {core.sources['cycles']}"
     else:
@@ -142,6 +148,8 @@ def _notes(core: Core, described: Flash | None, samples: int, emulated: int, tot
         else:
             yield f"latency: cycles, and {total.wait_cycles:,} more that the core waits for the flash, at the board's clock"
     yield "RAM and flash: the network's own (arena, inputs, outputs, stack; code and constants), without start-up code and drivers"
+    if FLOAT_KERNELS in (header.name for header in sources.headers) and not core.has_fpu:
+        yield f"float32 layers are computed by software: {core.title} has no floating-point unit; quantize the model in full"
     if emulated < samples:
         yield f"outputs: the same C on this machine; the first {emulated} of {samples} samples gave the same bytes on the emulated core"
     if core.timing and total.unknown:

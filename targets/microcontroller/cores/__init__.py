@@ -36,6 +36,11 @@ class Core:
     flash_origin: int = 0x0800_0000
     ram_origin: int = 0x2000_0000
 
+    @property
+    def has_fpu(self) -> bool:
+        """Whether it computes with float32 itself."""
+        return self.zig_target.endswith("hf")
+
 
 def names() -> tuple[str, ...]:
     """Every core that can be emulated, sorted."""
