@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import typed_networks
 from compiler_networks import convolution, convolutions, dense, moved, pooling, softmax, unary
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,7 +147,7 @@ def test_the_file_names_the_network(tmp_path):
 
 @pytest.mark.parametrize("flags", [["-O0"], ["-O1", "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"]])
 def test_no_compiler_warns(flags, tmp_path):
-    path = merged([builder for _, builder in (*everywhere(), *convolutions())]).write(tmp_path / "all.tflite")
+    path = merged([builder for _, builder in (*everywhere(), *convolutions(), *typed_networks.everything())]).write(tmp_path / "all.tflite")
     artifact = compile_tflite(path, tmp_path / "c")
     freestanding = ["-isystem", c.__file__.replace("formats/c.py", "microcontroller/freestanding")] if "-target" in flags else []
     for source in artifact.details["sources"]:
@@ -155,7 +156,7 @@ def test_no_compiler_warns(flags, tmp_path):
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here; apt-get install gcc")
 def test_gcc_does_not_warn(tmp_path):
-    path = merged([builder for _, builder in (*everywhere(), *convolutions())]).write(tmp_path / "all.tflite")
+    path = merged([builder for _, builder in (*everywhere(), *convolutions(), *typed_networks.everything())]).write(tmp_path / "all.tflite")
     artifact = compile_tflite(path, tmp_path / "c")
     for source in artifact.details["sources"]:
         command = ["gcc", *STRICT, "-O2", "-c", "-o", str(tmp_path / "object.o"), str(artifact.path / source)]

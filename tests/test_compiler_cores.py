@@ -24,11 +24,9 @@ def test_every_operator_on_a_core(core, tmp_path):
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0plus"])
 def test_other_types_on_a_core(core, tmp_path):
     """int16 and float32, and weights of 4 bits; floats with an FPU and without, but for those that our own exponentials are in."""
-    families = [*typed_networks.convolutions("int8")]
-    for dtype in ("int16", "float32"):
-        families += [*typed_networks.convolutions(dtype), *typed_networks.others(dtype)]
     inexact = ("logistic", "tanh", "softmax")
-    kept = [(label, builder) for label, builder in families if not label.startswith(inexact) or builder.tensors[0].type == INT16]
+    everything = typed_networks.everything()
+    kept = [(label, builder) for label, builder in everything if not label.startswith(inexact) or builder.tensors[0].type == INT16]
     assert_exact_on(kept, core, tmp_path)
 
 

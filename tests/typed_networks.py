@@ -189,3 +189,11 @@ def others(dtype):
     yield "larger", moved(dtype, "RESIZE_NEAREST_NEIGHBOR", (1, 7, 12, 6), [[7, 12]], "ResizeNearestNeighborOptions")
     yield "concatenation", joined(dtype, "CONCATENATION", 3, (1, 4, 6), "ConcatenationOptions", axis=2)
     yield "pack", joined(dtype, "PACK", 2, (1, 2, 4, 2), "PackOptions", axis=1, valuesCount=2)
+
+
+def everything():
+    """All networks of all three."""
+    yield from convolutions("int8")
+    for dtype in ("int16", "float32"):
+        yield from convolutions(dtype)
+        yield from others(dtype)
