@@ -1,11 +1,12 @@
-"""Networks with zeros, without training: what each criterion leaves of the accuracy, and of the file when it is zipped.
+"""Networks with zeros or shared weights, without training: what is left of the accuracy, and of the file when it is zipped.
 
     python benchmarks/sparsity.py --data ../shared/data --json
 
-`magnitude`, `wanda` and `sparsegpt` are prune_weights' criteria; `torch` is torch.nn.utils.prune's global magnitude, `dense` the network as
-it came; all are quantized by the same `quantize` and exported by the same exporter. `accuracy` is that of the float network in torch,
-`int8_accuracy` that of the int8 TFLite file in LiteRT, both in percent on the same samples; `bytes` and `zipped_bytes` (deflate, level 9)
-are the file's. `--files` names the tools whose files are made, which takes most of the time.
+`magnitude`, `wanda` and `sparsegpt` are prune_weights' criteria, `setting` the sparsity or pattern; `cluster` is that pass and `setting`
+its number of clusters; `torch` is torch.nn.utils.prune's global magnitude, `dense` the network as it came. All are quantized by the same
+`quantize` and exported by the same exporter. `accuracy` is that of the float network in torch, `int8_accuracy` that of the int8 TFLite file
+in LiteRT, both in percent on the same samples; `bytes` and `zipped_bytes` (deflate, level 9) are the file's. `--files` names the tools
+whose files are made, which takes most of the time.
 """
 
 import argparse
@@ -14,7 +15,6 @@ import os
 import sys
 import tempfile
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from rich.table import Table
 from compress.console import ConsoleProgress
 
 NETWORKS = ("resnet20", "dscnn", "vww")
-TOOLS = ("dense", "torch", "magnitude", "wanda", "sparsegpt")
+TOOLS = ("dense", "torch", "magnitude", "wanda", "sparsegpt", "cluster")
 SPARSITIES = ("0.5", "0.7", "0.8", "2:4")
+CLUSTERS = ("16", "32")
 FIGURES = ("zeros", "accuracy", "int8_accuracy", "bytes", "zipped_bytes", "cpu_seconds")
 
 
@@ -69,29 +70,32 @@ def by_torch(module, data, sparsity):
     return compress.load(pruned, data)
 
 
-def pruned(tool, sparsity, module, data, model):
+def compressed(tool, setting, module, data, model):
     """The network that a tool makes."""
     import compress
 
     if tool == "dense":
         return model
     if tool == "torch":
-        return by_torch(module, data, float(sparsity))
-    share = {"pattern": sparsity} if ":" in sparsity else {"sparsity": float(sparsity)}
+        return by_torch(module, data, float(setting))
+    if tool == "cluster":
+        return compress.apply(model, data, {"cluster": {"clusters": int(setting)}})
+    share = {"pattern": setting} if ":" in setting else {"sparsity": float(setting)}
     return compress.apply(model, data, {"prune_weights": {"criterion": tool, **share}})
 
 
-def row(network, tool, sparsity, loaded, *, file):
+def row(network, tool, setting, loaded, *, file):
     """The figures of one network."""
     import compress
+    from compress.report.rows import zipped
     from compress.sparsity.layers import find
 
     module, data, model = loaded
     start = time.process_time()
-    made = pruned(tool, sparsity, module, data, model)
+    made = compressed(tool, setting, module, data, model)
     seconds = time.process_time() - start
     weights = [made.graph.get_parameter(layer.weight) for layer in find(made, (), "benchmark")]
-    figures: dict[str, Any] = {"network": network, "tool": tool, "sparsity": sparsity, **dict.fromkeys(FIGURES)}
+    figures: dict[str, Any] = {"network": network, "tool": tool, "setting": setting, **dict.fromkeys(FIGURES)}
     figures["zeros"] = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
     figures["accuracy"], figures["cpu_seconds"] = 100 * compress.evaluate(made, data), seconds
     if file:
@@ -99,16 +103,16 @@ def row(network, tool, sparsity, loaded, *, file):
             artifact = compress.export(compress.apply(made, data, "quantize"), "tflite", folder)
             found = compress.profile(artifact, "host", data).evaluation
             figures["int8_accuracy"] = None if found is None else 100 * found.metric
-            figures["bytes"], figures["zipped_bytes"] = artifact.bytes, len(zlib.compress(artifact.path.read_bytes(), 9))
+            figures["bytes"], figures["zipped_bytes"] = artifact.bytes, zipped(artifact)
     return figures
 
 
 def jobs(options):
-    """Tools with the sparsities that they have."""
+    """Tools with the settings that they have."""
     for tool in options.tools:
-        for sparsity in ("0",) if tool == "dense" else options.sparsities:
-            if not (tool == "torch" and ":" in sparsity):
-                yield tool, sparsity
+        for setting in {"dense": ("",), "cluster": options.clusters}.get(tool, options.sparsities):
+            if not (tool == "torch" and ":" in setting):
+                yield tool, setting
 
 
 def measure(options):
@@ -117,9 +121,9 @@ def measure(options):
     with ConsoleProgress().task("sparsity", len(options.networks) * len(list(jobs(options)))) as task:
         for network in options.networks:
             loaded = load(network, options.calibration, options.samples)
-            for tool, sparsity in jobs(options):
-                rows.append(row(network, tool, sparsity, loaded, file=tool in options.files))
-                task.advance(note=f"{network} {tool} {sparsity}: {rows[-1]['accuracy']:.2f}")
+            for tool, setting in jobs(options):
+                rows.append(row(network, tool, setting, loaded, file=tool in options.files))
+                task.advance(note=f"{network} {tool} {setting}: {rows[-1]['accuracy']:.2f}")
                 if options.out:
                     options.out.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
     return rows
@@ -128,7 +132,7 @@ def measure(options):
 def show(rows):
     """A table for people."""
     table = Table()
-    for title in ("network", "tool", "sparsity", *FIGURES):
+    for title in ("network", "tool", "setting", *FIGURES):
         table.add_column(title, justify="left" if title in ("network", "tool") else "right")
     for each in rows:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in each.values()))
@@ -142,6 +146,7 @@ def main():
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=TOOLS)
     parser.add_argument("--files", nargs="*", choices=TOOLS, default=TOOLS)
     parser.add_argument("--sparsities", nargs="+", default=SPARSITIES)
+    parser.add_argument("--clusters", nargs="+", default=CLUSTERS)
     parser.add_argument("--calibration", type=int, default=200)
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--out", type=Path, help="a file that holds the rows as they come")
