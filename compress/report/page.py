@@ -10,6 +10,7 @@ from compress.report import wording
 from compress.report.columns import Column, columns, source
 from compress.report.content import PassFacts, Report, Row, Verdict
 from compress.report.layers import Costs, costs
+from compress.report.memory_plan import memory_plan
 from compress.report.plot import plot
 
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -176,7 +177,9 @@ def _row_layers(row: Row, cost: Costs) -> str:
     story = _element("span", escape(f"{most}, {source(row)}"), kind="soft")
     heads = [("#", True), ("layer", False), ("operator", False), (cost.title, True), ("share", True), ("", False)]
     table = _table(heads, (_layer(i, layer, cost) for i, layer in enumerate(row.layers)))
-    return _element("details", _element("summary", escape(f"{row.artifact} on {row.target}"), " ", story), table)
+    drawing = memory_plan(row)
+    plan = _element("h3", "Memory plan") + _scrolling(drawing) if drawing else ""
+    return _element("details", _element("summary", escape(f"{row.artifact} on {row.target}"), " ", story), table, plan)
 
 
 def _layer(number: int, layer: dict[str, object], cost: Costs) -> str:

@@ -33,13 +33,21 @@ def read(folder: Path) -> Artifact:
             bytes=sum(file.stat().st_size for file in files),
             inputs=tuple(_tensor(entry) for entry in model["inputs"]),
             outputs=tuple(_tensor(entry) for entry in model["outputs"]),
-            details={key: model[key] for key in ("name", "arena_bytes", "layers", "sources", "headers")}
-            | {key: model.get(key) for key in ("memory_plan", "stripes")},
+            details={
+                **{key: model[key] for key in ("name", "arena_bytes", "layers", "sources", "headers")},
+                "memory_plan": [_numbers(place) for place in model.get("memory_plan") or []],
+                "stripes": _numbers(model["stripes"]) if model.get("stripes") else None,
+            },
         )
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}; export the model again") from None
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise UserError(f"{path}: an entry is missing or of the wrong kind; export the model again") from None
+
+
+def _numbers(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry whose values, but for a name, are whole numbers."""
+    return {key: value if key == "name" else int(value) for key, value in entry.items()}
 
 
 def _plain(name: str) -> str:
