@@ -29,8 +29,7 @@ def fold(graph: fx.GraphModule, keep: Keep = lambda _: False) -> None:
         if node.op == "call_function" and isinstance(value, torch.Tensor) and any(user not in known for user in node.users)
     ]
     needed = {str(node.target) for node in known if is_constant(node) and any(user not in known for user in node.users)}
-    for node in results:
-        sources = _sources(node)
+    for node, sources in [(node, _sources(node)) for node in results]:  # all told before anything is replaced
         trained = any(isinstance(known[source], torch.nn.Parameter) for source in sources)
         name = next((str(source.target) for source in sources if str(source.target) not in needed), f"{sources[0].target}_{node.name}")
         needed.add(name)

@@ -219,6 +219,16 @@ class WhileOptions:
     body: int = 0
 
 
+@dataclass(frozen=True)
+class SequenceLstmOptions:
+    """UNIDIRECTIONAL_SEQUENCE_LSTM."""
+
+    activation: Activation = Activation.NONE
+    cell_clip: float = 0.0
+    projection_clip: float = 0.0
+    time_major: bool = False
+
+
 TYPES: dict[int, type[Any]] = {
     1: Conv2DOptions,
     2: DepthwiseConv2DOptions,
@@ -239,6 +249,7 @@ TYPES: dict[int, type[Any]] = {
     49: TransposeConvOptions,
     59: PackOptions,
     64: PackOptions,
+    71: SequenceLstmOptions,
     74: ResizeNearestOptions,
     75: LeakyReluOptions,
     77: MirrorPadOptions,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from compress.reading.tflite.operators import arithmetic, shapes, windows
+from compress.reading.tflite.operators import arithmetic, recurrent, shapes, windows
 from compress.reading.tflite.operators.arithmetic import alone, both, over_last, reduce
 
 OPERATORS: dict[str, Callable[..., Any]] = {
@@ -100,6 +100,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "TILE": shapes.tile,
     "BROADCAST_TO": shapes.broadcast,
     "FILL": shapes.fill,
+    "RANGE": shapes.range_,
+    "ZEROS_LIKE": alone(torch.zeros_like),
+    "ADD_N": arithmetic.total,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": recurrent.lstm,
 }
 
 _SECOND = (
@@ -112,6 +116,7 @@ SIZES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("SLICE", "PADV2", "SPLIT_V", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), (1, 2)),
     **dict.fromkeys(("TRANSPOSE_CONV", "SPLIT", "FILL"), (0,)),
     "DYNAMIC_UPDATE_SLICE": (2,),
+    "RANGE": (0, 1, 2),
     "STRIDED_SLICE": (1, 2, 3),
 }
 """Which inputs of an operator are part of the call, so that they must stand in the file, rather than numbers to compute with."""

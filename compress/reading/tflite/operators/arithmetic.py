@@ -1,5 +1,6 @@
 """TFLite's operators that go number by number, over an axis, or multiply matrices, in torch."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,11 @@ def matrix_product(call: Call, one: Tensor, other: Tensor) -> Tensor:
     left = left.transpose(-1, -2) if call.options.adjoint_x else left
     product: Tensor = torch.matmul(left, right.transpose(-1, -2) if call.options.adjoint_y else right)
     return call.to_torch(product)
+
+
+def total(call: Call, *values: Tensor) -> Tensor:
+    """ADD_N."""
+    return functools.reduce(torch.add, alike(call, *values))
 
 
 def both(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:

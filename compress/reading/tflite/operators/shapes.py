@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from compress.reading.tflite.operators.arithmetic import DTYPES
 from compress.reading.tflite.values import TO_TORCH, Call, Shape, activated, part, together
 from targets.formats.tflite_options import MirrorMode
 
@@ -185,6 +186,13 @@ def broadcast(call: Call, values: Tensor, sizes: Any) -> Tensor:
     added = len(call.whole(sizes)) - flat.dim()
     sizes_now = [size if axis < added or call.given[0][axis - added] != size else -1 for axis, size in enumerate(call.whole(sizes))]
     return call.to_torch(flat.expand(sizes_now))
+
+
+def range_(call: Call, start: Any, limit: Any, delta: Any) -> Tensor:
+    """RANGE, of numbers in the file."""
+    if not all(isinstance(each, np.ndarray) for each in (start, limit, delta)):
+        raise call.refuse("its sizes are computed from the data; only networks of fixed structure can be lifted")
+    return torch.arange(start.item(), limit.item(), delta.item(), dtype=DTYPES[call.dtype])
 
 
 def fill(call: Call, sizes: Any, value: Tensor) -> Tensor:
