@@ -1,18 +1,18 @@
-"""Which classes of channels go: the same share of every group, or the least important of all, down to a share or to MACs."""
+"""Which classes of channels go: the same share of every group, or the least important of all, down to a share or to a limit."""
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
-
-import torch
 
 from compress.pruning.analysis import Analysis
 from compress.pruning.labels import PINNED
 
 Scores = Mapping[int, float]
 """How important each class is; the least important go first."""
+
+Kept = tuple[int, ...]
+"""How many classes of each group are left."""
 
 LARGEST_SHARE = 0.9
 """Of no group more than this share goes when all groups compete."""
@@ -61,42 +61,31 @@ def _group(analysis: Analysis, places: tuple[tuple[str, int], ...], classes: tup
     return Group(makers.get(key, key.partition("#")[0]), classes, width)
 
 
-def uniform(found: tuple[Group, ...], scores: Scores, ratio: float, multiple_of: int) -> set[int]:
-    """Removes the same share of every group, its least important classes."""
-    removed: set[int] = set()
-    for group in found:
-        order = sorted(group.classes, key=lambda each: scores[each])
-        removed |= set(order[: len(order) - group.kept(ratio, multiple_of)])
-    return removed
+def uniform(found: Sequence[Group], ratio: float, multiple_of: int) -> Kept:
+    """How many classes are left of each group when the same share goes of all."""
+    return tuple(group.kept(ratio, multiple_of) for group in found)
 
 
-def globally(found: tuple[Group, ...], scores: Scores, ratio: float, multiple_of: int) -> set[int]:
-    """Removes this share of all classes, the least important wherever they are."""
+def globally(found: Sequence[Group], scores: Scores, ratio: float, multiple_of: int) -> Kept:
+    """How many are left when this share of all classes goes, the least important wherever they are."""
     order = sorted((each for group in found for each in group.classes), key=lambda each: scores[each])
     candidates = set(order[: round(len(order) * ratio)])
-    removed: set[int] = set()
-    for group in found:
-        share = min(LARGEST_SHARE, len(candidates & set(group.classes)) / len(group.classes))
-        removed |= uniform((group,), scores, share, multiple_of)
-    return removed
+    shares = (min(LARGEST_SHARE, len(candidates & set(group.classes)) / len(group.classes)) for group in found)
+    return tuple(group.kept(share, multiple_of) for group, share in zip(found, shares, strict=True))
 
 
-def to_macs(choose: Callable[[float], set[int]], cost: Callable[[set[int]], int], limit: float) -> set[int]:
-    """The smallest share (to a thousandth) whose removal leaves at most `limit` MACs; the largest possible where none does."""
+def removed(found: Sequence[Group], scores: Scores, kept: Kept) -> set[int]:
+    """The least important classes of each group, as many as are not kept."""
+    gone: set[int] = set()
+    for group, left in zip(found, kept, strict=True):
+        gone |= set(sorted(group.classes, key=lambda each: scores[each])[: len(group.classes) - left])
+    return gone
+
+
+def to_limit(choose: Callable[[float], Kept], cost: Callable[[Kept], float], limit: float) -> Kept:
+    """The smallest share (to a thousandth) whose removal costs at most `limit`; the largest possible where none does."""
     low, high = 0, 999
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if cost(choose(middle / 1000)) <= limit else (middle + 1, high)
     return choose(low / 1000)
-
-
-def macs_left(analysis: Analysis, shapes: Mapping[str, torch.Size], removed: set[int]) -> int:
-    """MACs of convolutions and linear layers for one sample after the removal, by the labels alone. `shapes` are the weights' own."""
-    gone = torch.tensor(sorted(removed), dtype=torch.int64)
-    total = 0
-    for layer in analysis.layers:
-        sizes = list(shapes[layer.weight])
-        for axis, vector in analysis.axes[layer.weight].items():
-            sizes[axis] -= int(torch.isin(analysis.classes.find(vector), gone).sum())
-        total += prod(sizes) * layer.positions
-    return total

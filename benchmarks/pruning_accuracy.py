@@ -1,0 +1,113 @@
+"""One network pruned by one tool and fine-tuned, in the process that this file is: `python pruning_accuracy.py FOLDER`.
+
+FOLDER holds `job.json` (network, tool, macs_ratio, seed, epochs, samples, held_out, test_samples); the rows go to `result.json`.
+"""
+
+import copy
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shared_data
+import torch
+from torch.nn import functional
+
+import compress
+from compress import cost
+from compress.data.base import Data, Split
+from compress.model import Model
+
+NETWORKS = ("resnet56", "resnet20_jpeg")
+TOOLS = ("edgepress", "torch-pruning-l2", "torch-pruning-taylor")
+TRAINING = {"learning_rate": 3e-3, "batch_size": 128, "augment": ("flip", "crop"), "held_out": 0.0}
+CALIBRATION = 256
+
+
+def main(folder: Path) -> None:
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    torch.set_num_threads(1)
+    torch.manual_seed(job["seed"])
+    (folder / "result.json").write_text(json.dumps({"rows": rows(job)}), encoding="utf-8")
+
+
+def rows(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Without fine-tuning, and after it where the job has epochs."""
+    data = data_of(job)
+    whole = compress.load(shared_data.network(job["network"]), data)
+    pruned = ours(whole, data, job) if job["tool"] == "edgepress" else torch_pruning(whole, data, job)
+    found = [row(job, whole, pruned, data, 0)]
+    if job["epochs"]:
+        trained = compress.apply(pruned, data, {"finetune": TRAINING | {"epochs": job["epochs"]}}, seed=job["seed"])
+        found.append(row(job, whole, trained, data, job["epochs"]))
+    return found
+
+
+def row(job: dict[str, Any], whole: Model, pruned: Model, data: Data, epochs: int) -> dict[str, Any]:
+    return {
+        "network": job["network"],
+        "tool": job["tool"],
+        "asked": job["macs_ratio"],
+        "macs_ratio": round(cost.macs(whole) / cost.macs(pruned), 3),
+        "finetuned": epochs > 0,
+        "epochs": epochs,
+        "seed": job["seed"],
+        "accuracy": round(100 * compress.evaluate(pruned, data), 2),
+    }
+
+
+def data_of(job: dict[str, Any]) -> Data:
+    """Training images in an order of the seed's, the first of them to calibrate with; test images, or training images left out."""
+    name = job["network"]
+    jpeg = name.endswith("jpeg")
+    inputs = shared_data.datasets.calibration(name, 10_000 if jpeg else 4_000)
+    labels = (shared_data.datasets.cifar10_jpeg if jpeg else shared_data.datasets.cifar10)("train")[1]
+    order = np.random.default_rng(1000).permutation(len(labels))
+    known, left_out = (order[:-1000], order[-1000:]) if job["held_out"] else (order, None)
+    known = np.random.default_rng(job["seed"]).permutation(known)[: job["samples"]]
+
+    def part(numbers: np.ndarray) -> Split:
+        return Split(len(numbers), lambda rows: ((inputs[numbers[rows]],), labels[numbers[rows]]))
+
+    if left_out is not None:
+        scored = part(left_out)
+    else:
+        test = shared_data.datasets.evaluation(name)
+        scored = Split(len(test[1]), lambda rows: ((test[0][rows],), test[1][rows])).first(job["test_samples"])
+    return Data(name, part(known), part(known[:CALIBRATION]), scored, name)
+
+
+def ours(whole: Model, data: Data, job: dict[str, Any]) -> Model:
+    """With the defaults."""
+    return compress.apply(whole, data, {"prune_channels": {"macs": 1 / job["macs_ratio"], **job.get("options", {})}}, seed=job["seed"])
+
+
+def torch_pruning(whole: Model, data: Data, job: dict[str, Any]) -> Model:
+    """Torch-Pruning by group norms, or by first-order Taylor on the calibration data; the smallest share that leaves so few MACs."""
+    low, high, found = 0.0, 0.95, whole
+    for _ in range(10):
+        middle = (low + high) / 2
+        pruned = compress.load(torch_pruned(data, job, middle), data)
+        enough = cost.macs(whole) / cost.macs(pruned) >= job["macs_ratio"]
+        low, high, found = (low, middle, pruned) if enough else (middle, high, found)
+    return found
+
+
+def torch_pruned(data: Data, job: dict[str, Any], share: float) -> torch.nn.Module:
+    import torch_pruning as tool
+
+    network = copy.deepcopy(shared_data.network(job["network"]))
+    inputs, labels = next(data.calibration.batches(CALIBRATION))
+    batch = torch.from_numpy(inputs[0])
+    taylor = job["tool"].endswith("taylor")
+    importance = tool.importance.GroupTaylorImportance() if taylor else tool.importance.GroupMagnitudeImportance(p=2)
+    pruner = tool.pruner.BasePruner(network, batch[:1], importance, pruning_ratio=share, ignored_layers=[network.linear])
+    if taylor:
+        functional.cross_entropy(network(batch), torch.from_numpy(labels)).backward()
+    pruner.step()
+    return network.eval()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
