@@ -1,5 +1,7 @@
 """Layers as chains of smaller ones: exact at full rank, within the budget, nearer with data than without, and the files give the same."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -258,3 +260,13 @@ def test_what_costs_nothing_is_taken_first_and_no_more_than_is_asked_for():
     made = factored(model, macs=0.65, correct=False)
     assert made.history[-1].details["factors"] == {"0": {"method": "svd", "ranks": [4]}}
     assert distance(model, made) < 1e-6
+
+
+def test_only_what_is_faster_on_the_target_is_taken(model):
+    made = factored(model, macs=0.7, keep=("grouped",), correct=False, target="nucleo-l4r5zi")
+    timed = [re.search(r"MACs, ([\d.]+) -> ([\d.]+) ms", line) for line in made.history[-1].lines]
+    pairs = [(float(each[1]), float(each[2])) for each in timed if each]
+    assert len(pairs) == len(made.history[-1].details["factors"]) > 0
+    assert all(after < before for before, after in pairs)
+    with pytest.raises(UserError, match="nucleo-l4r5zy"):
+        LowRank(target="nucleo-l4r5zy")

@@ -1,19 +1,23 @@
 """Writes layers as chains of smaller ones: fewer MACs and weights with every runtime."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal, get_args
 
 from compress import cost
 from compress.context import Context
-from compress.factorization import choice, layers, methods, moments, surgery
+from compress.factorization import choice, layers, methods, moments, surgery, timing
 from compress.factorization.methods import Candidate, Method, Task
+from compress.factorization.timing import Times
 from compress.model import Model, Stage, Step
 from compress.pruning.correction import Whole, correct
 from compress.recipe import plain
+from targets import boards
 from targets.errors import UserError, did_you_mean
 
 Ranks = int | tuple[int, int]
+Possible = dict[str, list[Candidate]]
 MACS = 0.5
 """The share of MACs that is left where nothing says how much."""
 
@@ -34,7 +38,9 @@ class LowRank:
     change those of the network; without, by the weights alone. `correct` then solves the weights of all layers' last factors anew,
     layer by layer, by least squares on the same data.
 
-    A layer whose factors would cost more than it does stays whole. So do depthwise ones and those that share their weight.
+    With a `target`, a board or `host`, each layer's operators are timed there as in a file of `precision`, and factors that take no less
+    time than the layer are not taken. A layer whose factors would cost more MACs than it does stays whole. So do depthwise ones and
+    those that share their weight.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -49,6 +55,8 @@ class LowRank:
     keep: tuple[str, ...] = ()
     weighted: bool = True
     correct: bool = True
+    target: str | None = None
+    precision: Literal["int8", "float"] = "int8"
 
     def __post_init__(self) -> None:
         for name in ("macs", "energy"):
@@ -60,6 +68,10 @@ class LowRank:
         possible = ("auto", *get_args(Method))
         if self.method not in possible:
             raise UserError(f"method '{self.method}' is not known; {did_you_mean(str(self.method), possible)}")
+        if self.precision not in ("int8", "float"):
+            raise UserError(f"precision '{self.precision}' is not known; possible: float, int8")
+        if self.target is not None:
+            boards.load(self.target)
         if self.multiple_of < 1:
             raise UserError(f"multiple_of must be at least 1, not {self.multiple_of}")
         for pattern, given in self.ranks.items():
@@ -76,32 +88,55 @@ class LowRank:
         free = [layer for layer in found if not _matches(layer.name, self.keep)]
         seen = moments.gather(model, free, context) if self.weighted and free else {layer.name: moments.unknown(layer) for layer in free}
         tasks = {layer.name: Task(layer, seen[layer.name], self.multiple_of) for layer in free}
-        chosen = self._choose(model, tasks, context)
+        chosen, times = self._choose(model, tasks, context)
         chains = {name: (tasks[name], methods.factors(tasks[name], each)) for name, each in chosen.items()}
         graph, nodes = surgery.replace(model, chains)
         if self.correct and chains:
             correct(model, graph, Whole(nodes), context)
         whole |= {name: "keep names it" for name in names if name not in tasks}
-        return self._result(model, replace(model, graph=graph), tasks, chosen, whole)
+        lines = [_line(task, chosen.get(name), times.get(name)) for name, task in tasks.items()]
+        lines += [f"{name}: stays whole, {reason}" for name, reason in whole.items()]
+        return self._result(model, replace(model, graph=graph), chosen, lines)
 
-    def _choose(self, model: Model, tasks: dict[str, Task], context: Context) -> choice.Chosen:
-        """What becomes of each layer; those that stay whole are missing."""
+    def fingerprint(self) -> str:
+        """A hash of the board's file, empty where no target is given."""
+        return "" if self.target is None else boards.fingerprint(self.target)
+
+    def _choose(self, model: Model, tasks: dict[str, Task], context: Context) -> tuple[choice.Chosen, dict[str, Times]]:
+        """What becomes of each layer, those that stay whole missing, and what is known of times.
+
+        Factors that aren't faster on the target are left out, and the choice made anew, until all are.
+        """
         allowed: tuple[Method, ...] = get_args(Method) if self.method == "auto" else (self.method,)
         named = {name: ranks for name in tasks for pattern, ranks in self.ranks.items() if fnmatchcase(name, pattern)}
-        fixed = {name: choice.given(tasks[name], allowed, _several(ranks)) for name, ranks in named.items()}
-        fixed = {name: each for name, each in fixed.items() if each.macs < tasks[name].layer.macs}
-        if self.ranks and self.macs is None and self.energy is None:
-            return fixed
-        possible = {}
-        free = [name for name in tasks if name not in named]
-        with context.progress.task("factorizations", len(free)) as progress:
-            for name in free:
-                possible[name] = choice.of_layer(tasks[name], allowed)
-                progress.advance(note=name)
-        if self.energy is not None:
-            return fixed | choice.by_energy(tasks, possible, self.energy)
-        elsewhere = cost.macs(model) - sum(tasks[name].layer.macs for name in [*free, *fixed]) + sum(each.macs for each in fixed.values())
-        return fixed | choice.by_macs(tasks, possible, round((self.macs or MACS) * cost.macs(model)) - elsewhere)
+        possible = {name: [choice.given(tasks[name], allowed, _several(ranks))] for name, ranks in named.items()}
+        possible = {name: [each for each in several if each.macs < tasks[name].layer.macs] for name, several in possible.items()}
+        if not self.ranks or self.macs is not None or self.energy is not None:
+            free = [name for name in tasks if name not in named]
+            with context.progress.task("factorizations", len(free)) as progress:
+                for name in free:
+                    possible[name] = choice.of_layer(tasks[name], allowed)
+                    progress.advance(note=name)
+        while True:
+            chosen = self._of_possible(model, tasks, possible, named)
+            times = self._times(tasks, chosen, context)
+            slower = [name for name, each in times.items() if each.after >= each.before]
+            if not slower:
+                return chosen, times
+            for name in slower:
+                possible[name] = [each for each in possible[name] if each.macs < chosen[name].macs]
+
+    def _of_possible(self, model: Model, tasks: dict[str, Task], possible: Possible, named: Collection[str]) -> choice.Chosen:
+        """The choice among candidates; of layers whose ranks are given there is one at most."""
+        fixed = {name: several[0] for name, several in possible.items() if name in named and several}
+        free = {name: several for name, several in possible.items() if name not in named}
+        if self.energy is not None or not free:
+            return fixed | choice.by_energy(tasks, free, self.energy or 1.0)
+        elsewhere = cost.macs(model) - sum(tasks[name].layer.macs for name in (*free, *fixed)) + sum(each.macs for each in fixed.values())
+        return fixed | choice.by_macs(tasks, free, round((self.macs or MACS) * cost.macs(model)) - elsewhere)
+
+    def _times(self, tasks: dict[str, Task], chosen: choice.Chosen, context: Context) -> dict[str, Times]:
+        return {} if self.target is None else timing.measure(tasks, chosen, self.target, self.precision, context.progress)
 
     def _check(self, names: list[str], whole: dict[str, str]) -> None:
         """Every pattern matches a layer, and those of `ranks` no layer that can't be factored alone."""
@@ -115,10 +150,8 @@ class LowRank:
                 if option == "ranks":
                     raise UserError(f"ranks: {reason}; leave '{pattern}' out")
 
-    def _result(self, model: Model, made: Model, tasks: dict[str, Task], chosen: choice.Chosen, whole: dict[str, str]) -> Model:
+    def _result(self, model: Model, made: Model, chosen: choice.Chosen, lines: list[str]) -> Model:
         """The new model, with what was done to each layer."""
-        lines = [_line(task, chosen.get(name)) for name, task in tasks.items()]
-        lines += [f"{name}: stays whole, {reason}" for name, reason in whole.items()]
         before, after = ({"parameters": cost.parameters(each), "macs": cost.macs(each)} for each in (model, made))
         lines.append(f"MACs {before['macs']:,} -> {after['macs']:,}, parameters {before['parameters']:,} -> {after['parameters']:,}")
         if self.macs is not None and after["macs"] > self.macs * before["macs"]:
@@ -135,10 +168,11 @@ def _several(ranks: Ranks) -> tuple[int, ...]:
     return ranks if isinstance(ranks, tuple) else (ranks,)
 
 
-def _line(task: Task, chosen: Candidate | None) -> str:
+def _line(task: Task, chosen: Candidate | None, times: Times | None) -> str:
     """What became of a layer."""
     layer = task.layer
     if chosen is None:
         return f"{layer.name}: stays whole ({layer.macs:,} MACs)"
     ranks, error = ", ".join(map(str, chosen.ranks)), (chosen.error / max(task.energy, 1e-30)) ** 0.5
-    return f"{layer.name}: {chosen.method} {ranks}, {layer.macs:,} -> {chosen.macs:,} MACs, error {error:.1%}"
+    timed = f", {times.words}" if times else ""
+    return f"{layer.name}: {chosen.method} {ranks}, {layer.macs:,} -> {chosen.macs:,} MACs{timed}, error {error:.1%}"
