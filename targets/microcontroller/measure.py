@@ -72,7 +72,8 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
         energy_source=None if energy_mj is None else "estimated",
         layers=profile.layers(sources, costs, timed),
         notes=(
-            *_notes(core, sources, described, samples, len(emulated), total),
+            *_notes(core, described, samples, len(emulated), total),
+            *_software(core, sources),
             *_stripes(compiled.details["stripes"]),
             *tflm.notes(compared),
         ),
@@ -138,7 +139,12 @@ def _stripes(stripes: dict[str, int] | None) -> Iterable[str]:
         yield f"RAM: layers {stripes['first']} to {stripes['last']} run in {stripes['count']} stripes; {cost}"
 
 
-def _notes(core: Core, sources: Sources, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
+def _software(core: Core, sources: Sources) -> Iterable[str]:
+    if FLOAT_KERNELS in (header.name for header in sources.headers) and not core.has_fpu:
+        yield f"float32 layers are computed by software: {core.title} has no floating-point unit; quantize the model in full"
+
+
+def _notes(core: Core, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
     if core.timing is None:
         yield f"cycles, latency and energy: not estimated, since instruction timings are {core.sources['cycles']}"
     else:
@@ -148,8 +154,6 @@ def _notes(core: Core, sources: Sources, described: Flash | None, samples: int, 
         else:
             yield f"latency: cycles, and {total.wait_cycles:,} more that the core waits for the flash, at the board's clock"
     yield "RAM and flash: the network's own (arena, inputs, outputs, stack; code and constants), without start-up code and drivers"
-    if FLOAT_KERNELS in (header.name for header in sources.headers) and not core.has_fpu:
-        yield f"float32 layers are computed by software: {core.title} has no floating-point unit; quantize the model in full"
     if emulated < samples:
         yield f"outputs: the same C on this machine; the first {emulated} of {samples} samples gave the same bytes on the emulated core"
     if core.timing and total.unknown:

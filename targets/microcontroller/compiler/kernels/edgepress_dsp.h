@@ -8,6 +8,11 @@
 
 #include "edgepress_common.h"
 
+/* Channels A and B of pixels 0 and 1. */
+typedef struct {
+    int32_t a0, b0, a1, b1;
+} ep_sums_t;
+
 #if EP_DSP
 #include <arm_acle.h>
 
@@ -59,10 +64,6 @@ EP_INLINE int32_t *ep_widen_value(int32_t value, int32_t size, int32_t *to) {
     }
     return to;
 }
-
-typedef struct {
-    int32_t a0, b0, a1, b1;
-} ep_sums_t;
 
 EP_INLINE void ep_step(int32_t joined, const int32_t *x, const int32_t *w, ep_sums_t *sums) {
     const int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3], w0 = w[0], w1 = w[1];

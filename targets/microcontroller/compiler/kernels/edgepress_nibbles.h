@@ -36,9 +36,41 @@ EP_INLINE ep_sums_t ep_nibble_bias(int32_t groups, const int32_t *x) {
     return (ep_sums_t){-sums.a0, -sums.a0, -sums.a1, -sums.a1};
 }
 
+#define EP_NIBBLE_STEP                   \
+    "ldr r6, [%[w]], #4\n\t"             \
+    "ldmia %[x]!, {r2, r3}\n\t"          \
+    "and r8, %[mask], r6\n\t"            \
+    "smlad %[a0], r2, r8, %[a0]\n\t"     \
+    "smlad %[a1], r3, r8, %[a1]\n\t"     \
+    "and r8, %[mask], r6, lsr #8\n\t"    \
+    "smlad %[b0], r2, r8, %[b0]\n\t"     \
+    "smlad %[b1], r3, r8, %[b1]\n\t"     \
+    "ldmia %[x]!, {r2, r3}\n\t"          \
+    "and r8, %[mask], r6, lsr #4\n\t"    \
+    "smlad %[a0], r2, r8, %[a0]\n\t"     \
+    "smlad %[a1], r3, r8, %[a1]\n\t"     \
+    "and r8, %[mask], r6, lsr #12\n\t"   \
+    "smlad %[b0], r2, r8, %[b0]\n\t"     \
+    "smlad %[b1], r3, r8, %[b1]\n\t"
+
+/* Four steps at a time from w to end, at least one time; registers as in ep_dot_joined. */
+EP_INLINE void ep_dot_fours_of_nibbles(const int32_t **from, const int32_t **weights, const int32_t *end, ep_sums_t *sums) {
+    const int32_t *x = *from, *w = *weights;
+    __asm__ volatile("1:\n\t" EP_NIBBLE_STEP EP_NIBBLE_STEP EP_NIBBLE_STEP EP_NIBBLE_STEP "cmp %[w], %[end]\n\t"
+                     "bne 1b"
+                     : [x] "+r"(x), [w] "+r"(w), [a0] "+r"(sums->a0), [b0] "+r"(sums->b0), [a1] "+r"(sums->a1), [b1] "+r"(sums->b1)
+                     : [end] "r"(end), [mask] "r"(EP_NIBBLES)
+                     : "r2", "r3", "r6", "r8", "cc", "memory");
+    *from = x;
+    *weights = w;
+}
+
 /* As ep_dot, with one word for four taps of channels A and B: nibbles A0, A1, B0, B1, A2, A3, B2, B3, each with 8 added. */
 EP_INLINE ep_sums_t ep_dot_wide_nibbles(int32_t groups, ep_sums_t sums, const int32_t *x, const int32_t *w) {
     const int32_t *const end = w + groups;
+    if (groups >= 4) {
+        ep_dot_fours_of_nibbles(&x, &w, end - groups % 4, &sums);
+    }
     EP_ROLLED while (w != end) {
         const int32_t word = *w++, x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
         const int32_t a0 = word & EP_NIBBLES, a1 = word >> 4 & EP_NIBBLES, b0 = word >> 8 & EP_NIBBLES, b1 = word >> 12 & EP_NIBBLES;

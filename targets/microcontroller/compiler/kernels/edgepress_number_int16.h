@@ -18,32 +18,60 @@ typedef struct {
 
 #define EP_PIECE 512 /* so many products of int16 and int8 stay within 32 bits */
 
+#if EP_DSP
+/* Four taps at a time, at least one time; r7 is left out because it may be the frame pointer. */
+EP_INLINE ep_sums_t ep_dots_piece(int32_t taps, const int16_t *x0, const int16_t *x1, const int8_t *a, const int8_t *b) {
+    ep_sums_t sums = {0, 0, 0, 0};
+    __asm__ volatile("1:\n\t"
+                     "ldr r2, [%[a]], #4\n\t"
+                     "ldr r3, [%[b]], #4\n\t"
+                     "ldr r8, [%[x0]], #4\n\t"
+                     "sxtb16 r6, r2\n\t"
+                     "smlad %[a0], r8, r6, %[a0]\n\t"
+                     "sxtb16 r6, r3\n\t"
+                     "smlad %[b0], r8, r6, %[b0]\n\t"
+                     "ldr r8, [%[x1]], #4\n\t"
+                     "smlad %[b1], r8, r6, %[b1]\n\t"
+                     "sxtb16 r6, r2\n\t"
+                     "smlad %[a1], r8, r6, %[a1]\n\t"
+                     "ldr r8, [%[x1]], #4\n\t"
+                     "sxtb16 r6, r2, ror #8\n\t"
+                     "smlad %[a1], r8, r6, %[a1]\n\t"
+                     "sxtb16 r6, r3, ror #8\n\t"
+                     "smlad %[b1], r8, r6, %[b1]\n\t"
+                     "ldr r8, [%[x0]], #4\n\t"
+                     "smlad %[b0], r8, r6, %[b0]\n\t"
+                     "sxtb16 r6, r2, ror #8\n\t"
+                     "smlad %[a0], r8, r6, %[a0]\n\t"
+                     "cmp %[a], %[end]\n\t"
+                     "bne 1b"
+                     : [a] "+&r"(a), [b] "+&r"(b), [x0] "+&r"(x0), [x1] "+&r"(x1), [a0] "+&r"(sums.a0), [b0] "+&r"(sums.b0), [a1] "+&r"(sums.a1),
+                       [b1] "+&r"(sums.b1)
+                     : [end] "r"(a + taps)
+                     : "r2", "r3", "r6", "r8", "cc", "memory");
+    return sums;
+}
+#else
+EP_INLINE ep_sums_t ep_dots_piece(int32_t taps, const int16_t *x0, const int16_t *x1, const int8_t *a, const int8_t *b) {
+    ep_sums_t sums = {0, 0, 0, 0};
+    for (int32_t i = 0; i < taps; i++) {
+        sums.a0 += x0[i] * a[i];
+        sums.b0 += x0[i] * b[i];
+        sums.a1 += x1[i] * a[i];
+        sums.b1 += x1[i] * b[i];
+    }
+    return sums;
+}
+#endif
+
 EP_INLINE ep_dots_int16_t ep_dots_int16(int32_t taps, const int16_t *x0, const int16_t *x1, const int8_t *a, const int8_t *b) {
     ep_dots_int16_t sums = {0, 0, 0, 0};
     for (int32_t start = 0; start < taps; start += EP_PIECE) {
-        const int32_t end = ep_min(start + EP_PIECE, taps);
-        int32_t a0 = 0, b0 = 0, a1 = 0, b1 = 0;
-#if EP_DSP
-        EP_ROLLED for (int32_t i = start; i < end; i += 4) {
-            const int32_t even_a = __sxtb16(ep_load(a + i)), odd_a = ep_odd(ep_load(a + i));
-            const int32_t even_b = __sxtb16(ep_load(b + i)), odd_b = ep_odd(ep_load(b + i));
-            a0 = __smlad(ep_load(x0 + i + 2), odd_a, __smlad(ep_load(x0 + i), even_a, a0));
-            b0 = __smlad(ep_load(x0 + i + 2), odd_b, __smlad(ep_load(x0 + i), even_b, b0));
-            a1 = __smlad(ep_load(x1 + i + 2), odd_a, __smlad(ep_load(x1 + i), even_a, a1));
-            b1 = __smlad(ep_load(x1 + i + 2), odd_b, __smlad(ep_load(x1 + i), even_b, b1));
-        }
-#else
-        for (int32_t i = start; i < end; i++) {
-            a0 += x0[i] * a[i];
-            b0 += x0[i] * b[i];
-            a1 += x1[i] * a[i];
-            b1 += x1[i] * b[i];
-        }
-#endif
-        sums.a0 += a0;
-        sums.b0 += b0;
-        sums.a1 += a1;
-        sums.b1 += b1;
+        const ep_sums_t piece = ep_dots_piece(ep_min(taps - start, EP_PIECE), x0 + start, x1 + start, a + start, b + start);
+        sums.a0 += piece.a0;
+        sums.b0 += piece.b0;
+        sums.a1 += piece.a1;
+        sums.b1 += piece.b1;
     }
     return sums;
 }
