@@ -162,6 +162,25 @@ def sized():
     return builder
 
 
+def roots():
+    """RSQRT of int16, of numbers that aren't negative."""
+    builder = Builder()
+    given = builder.input((1, 40), 0.001, 0, dtype="int16")
+    positive = builder.tensor((1, 40), "int16", 0.001)
+    builder.operator("RELU", [given], [positive])
+    builder.operator("RSQRT", [positive], [builder.tensor((1, 40), "int16", 0.0005)])
+    return builder
+
+
+def computed_weights(bias):
+    builder = Builder()
+    inputs = [builder.input((1, 3, 12), 0.05, 8), builder.input((5, 12), 0.03, 15)]
+    inputs += [builder.constant(RANDOM.integers(-3000, 3000, 5), scale=0.0015)] if bias else []
+    output = builder.tensor((1, 3, 5), "int8", 0.05, -28)
+    builder.operator("FULLY_CONNECTED", inputs, [output], "FullyConnectedOptions", keepNumDims=True, fusedActivationFunction=int(bias))
+    return builder
+
+
 def filters():
     """Transposed convolutions and products of matrices."""
     yield "transposed", transposed()
@@ -170,6 +189,9 @@ def filters():
     yield "transposed wide", transposed(kernel=(5, 4), stride=(1, 2), activation=3)
     yield "transposed odd", transposed(made=(7, 9))
     yield "transposed line", transposed(shape=(1, 6, 2), kernel=(1, 4), stride=(1, 2))
+    yield "roots", roots()
+    yield "dense with computed weights", computed_weights(bias=False)
+    yield "dense with computed weights and a bias", computed_weights(bias=True)
     yield "product", product((3, 4), (4, 5), (3, 5))
     yield "product constant", product((2, 3, 4), (4, 5), (2, 3, 5), constant=1)
     yield "product of a constant", product((3, 4), (2, 4, 5), (2, 3, 5), constant=0)

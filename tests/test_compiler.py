@@ -45,6 +45,14 @@ def no_scale(builder):
     builder.tensors[0].quantization = None
 
 
+def state(builder):
+    builder.tensors[0].isVariable, builder.inputs[:] = True, []
+
+
+def output_too_many(builder):
+    builder.operators[0].outputs.append(builder.tensor((1, 4, 8, 8), "int8", 0.03, -7))
+
+
 def groups(builder):
     builder.tensors[0].shape = [1, 9, 7, 8]
 
@@ -88,9 +96,17 @@ REFUSED = [
     (lambda: changed(pooling("MAX_POOL_2D"), other_scale), "different scales"),
     (lambda: changed(softmax(), other_scale), "hasn't scale 1/256"),
     (lambda: unary("FLOOR"), "no kernel for this operator"),
+    (lambda: changed(unary("LOGISTIC", output=(1 / 256, -128)), state), "from one run to the next"),
+    (lambda: changed(unary("ABS"), output_too_many), "it has 2 outputs, and takes 1"),
     (lambda: moved("TRANSPOSE", (1, 2, 3), (1, 3, 2), [[0, 2, 2]]), r"permutation is \[0, 2, 2\]"),
     (lambda: moved("SLICE", (1, 4), (1, 2), [[0, 3], [1, 2]]), "it takes"),
 ]
+
+
+def test_outputs_that_nothing_computes_are_refused(tmp_path):
+    builder = convolution()
+    with pytest.raises(ExportError, match=r"net\.tflite: output 'tensor_1' isn't computed; leave it out of the model"):
+        compile_tflite(builder.write(tmp_path / "net.tflite", outputs=[1]), tmp_path / "c")
 
 
 @pytest.mark.parametrize(("network", "reason"), REFUSED)

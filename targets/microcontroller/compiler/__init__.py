@@ -1,6 +1,7 @@
 """Compiles a .tflite file to freestanding C99: one function a layer, the caller's arena, nothing at run time but the kernels it needs."""
 
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -49,6 +50,9 @@ def lower(graph: Graph, name: str, max_ram_kb: float | None = None) -> Program:
             raise ExportError(
                 f"{graph.path}: tensor {tensor.name[:80]!r} is {tensor.dtype} {list(tensor.shape)}; quantize the model to int8"
             )
+    for index in graph.outputs:
+        if graph.tensors[index].data is not None or graph.tensors[index].variable:
+            raise ExportError(f"{graph.path}: output {graph.tensors[index].name[:80]!r} isn't computed; leave it out of the model")
     layers = tuple(_lower(graph, operator) for operator in graph.operators)
     sizes = {index: graph.tensors[index].elements * sizeof(graph.tensors[index]) for op in graph.operators for index in op.outputs}
     limit = None if max_ram_kb is None else int(max_ram_kb * 1024)
@@ -67,8 +71,23 @@ def _lower(graph: Graph, operator: Operator) -> Layer:
     for index in operator.outputs:
         if graph.tensors[index].dtype not in C_TYPES:
             raise node.refuse(f"its output is {graph.tensors[index].dtype}", "quantize the model to int8 in full")
+    for index in operator.inputs:
+        if index >= 0 and graph.tensors[index].variable:
+            raise node.refuse("it keeps numbers from one run to the next", "give them to the model as inputs, and take them as outputs")
     layer: Layer = OPERATORS.load(operator.name.lower())()(node)
+    if not layer.is_view:
+        _require_all_used(node, layer)
     return layer
+
+
+def _require_all_used(node: Node, layer: Layer) -> None:
+    """Refuses an operator whose code would miss an input or an output: one that the operator always has as a constant, or one too many."""
+    code = layer.body if layer.kernel is None else " ".join(layer.kernel.arguments)
+    for letter, tensors in (("x", node.computed()), ("y", node.operator.outputs)):
+        used = {int(number) for number in re.findall(rf"\b{letter}(\d+)\b", code)}
+        if used != set(range(len(tensors))):
+            what = "inputs that are computed" if letter == "x" else "outputs"
+            raise node.refuse(f"it has {len(tensors)} {what}, and takes {len(used)}", "export the model again")
 
 
 def _write(files: dict[str, str], directory: Path) -> None:

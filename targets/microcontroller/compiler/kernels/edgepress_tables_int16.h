@@ -10,6 +10,12 @@ EP_INLINE int32_t ep_interpolated(const int16_t *table, int32_t x) {
     return entry[0] + (((entry[1] - entry[0]) * (x & 127) + 64) >> 7);
 }
 
+EP_INLINE void ep_lookup_int16(int32_t size, const int16_t *input, const int16_t *table, int16_t *output) {
+    for (int32_t i = 0; i < size; i++) {
+        output[i] = (int16_t)ep_interpolated(table, input[i]);
+    }
+}
+
 /* The logistic function, or the hyperbolic tangent, in Q0.15. The table has 256 entries of the logistic function in Q0.16 at every 24th of
    1; multiplier and shift bring the input there, with 9 bits more, or with 8 for the tangent. */
 EP_INLINE void ep_sigmoid(int32_t size, int32_t tangent, int32_t multiplier, int32_t shift, const int16_t *input, const uint16_t *table,

@@ -7,7 +7,7 @@ kernels with their two roundings, which TFLite Micro still has. Integers of 64 b
 import numpy as np
 
 from targets.formats.tflite_options import FullyConnectedOptions
-from targets.microcontroller.compiler import convolution, filters, fixed_point, packing
+from targets.microcontroller.compiler import convolution, filters, fixed_point, packing, products
 from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
@@ -26,6 +26,8 @@ class FullyConnected:
         rows = source.elements // depth
         if options.weights_format or source.elements % depth or output.elements != rows * channels:
             raise node.refuse(f"weights {list(weights.shape)} don't fit input {list(source.shape)}", "export the model again")
+        if weights.data is None:
+            return products.lower(node, rows, options.activation)
         if source.dtype != "int8":
             return filters.dense(node, rows, options.activation)
         folded = convolution.fold(node, node.constant(1, "weights"))
