@@ -1,5 +1,7 @@
 """The files of a version of the network, written and measured for real."""
 
+import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +38,7 @@ class Files:
                 try:
                     artifacts.append(pipeline.export(model, name, exporter, self.folder, Silent()))
                 except UserError as error:
-                    refused[name] = f"export {name}: {self._said(error)}"
+                    refused[name] = f"export {name}: {_said(error)}"
         rows, blocked = [], list(refused.values())
         for part, target in targets:
             chosen = target.choose(artifacts)
@@ -60,18 +62,19 @@ class Files:
         try:
             scored = measure(artifact, target, Trial(self.split, None, options))
             if target.check(artifact):
-                problem = self._said(scored.measurement.reason)
+                problem = _said(scored.measurement.reason)
         except UserError as error:
-            problem = self._said(error)
+            problem = _said(error)
             scored = Scored(artifact, target.board.name, Measurement.missing(problem))
         except EdgepressError as error:  # a device that isn't there, an emulated core that differs
-            scored = Scored(artifact, target.board.name, Measurement.missing(self._said(error)))
+            scored = Scored(artifact, target.board.name, Measurement.missing(_said(error)))
         row = row_of(scored)
-        return replace(row, reason=self._said(row.reason) if row.reason else None), problem
+        return replace(row, reason=_said(row.reason) if row.reason else None), problem
 
-    def _said(self, text: object) -> str:
-        """Files are named without the folder, which goes away."""
-        return str(text).replace(f"{self.folder}/", "")
+
+def _said(text: object) -> str:
+    """Scratch files are named without their folders, which go away."""
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/\S*/", "", str(text))
 
 
 def _missing(target: Target, reason: str) -> Row:

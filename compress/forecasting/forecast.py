@@ -48,6 +48,7 @@ class _Forecaster:
         passes, original = self.recipe.passes, self.context.original
         floats = tuple(entry for entry in passes if entry[1].takes == entry[1].gives == "float")
         last = passes[len(floats) :]
+        whole = self._applied(passes, original)  # first of all, since it may be refused
         steps, warnings = self._steps(floats)
         versions = [self._version((), "", original, whole=not passes)]
         if last and steps:
@@ -56,7 +57,7 @@ class _Forecaster:
             versions += self._shortened(floats[: number + 1], floats[number][0], model, last)
         if passes:
             step = floats[steps[-1][0]][0] if steps else last[0][0] if last else ""
-            versions.append(self._version(passes, step, self._applied(passes, original), whole=True))
+            versions.append(self._version(passes, step, whole, whole=True))
         return Forecast(
             name=self.recipe.name,
             versions=tuple(versions),

@@ -6,8 +6,10 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
+from torch import fx
 
 from compress.context import Context
+from compress.lowering.nodes import set_constant
 from compress.model import Model, Stage, Step
 from compress.pruning.analysis import Analysis
 from compress.quantization import equalization, familiarity, rescaling, static
@@ -65,6 +67,7 @@ class Equalize:
             rescaling.rescale(graph, analysis, factors)
             lines.append(f"noise of rounding at the output, expected: {(after / max(before, 1e-30)) ** 0.5:.0%} of what it was")
             lines += _by_layer(analysis, factors)
+        _learn(graph, model)
         return model.then(graph, Step("equalize", asdict(self), (*lines, *analysis.notes)))
 
     def _samples(self, context: Context) -> Iterator[tuple[torch.Tensor, ...]]:
@@ -77,6 +80,14 @@ class Equalize:
     def _warning(self, model: Model, context: Context) -> list[str]:
         found = familiarity.warning(model, context.data.calibration)
         return [] if found is None else [found]
+
+
+def _learn(graph: fx.GraphModule, model: Model) -> None:
+    """Makes parameters again of what was computed for the network's layers, so that they can be counted and trained."""
+    owners = {name.rpartition(".")[0] for name, _ in model.graph.named_parameters()}
+    for name, values in list(graph.named_buffers()):
+        if values.is_floating_point() and name.rpartition(".")[0] in owners:
+            set_constant(graph, name, torch.nn.Parameter(values))
 
 
 def _by_layer(analysis: Analysis, factors: torch.Tensor) -> list[str]:
