@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -63,7 +64,15 @@ class Latency:
 
     def near(self, group: int, kept: Kept) -> float:
         """Of the operators that have channels of a group."""
-        return sum(self.of(place, kept) for place in self.places if group in place.groups)
+        return sum(self.of(place, kept) for place in self._by_group.get(group, ()))
+
+    @cached_property
+    def _by_group(self) -> dict[int, list[Place]]:
+        found: dict[int, list[Place]] = {}
+        for place in self.places:
+            for group in place.groups:
+                found.setdefault(group, []).append(place)
+        return found
 
 
 def measure(sizes: Sizes, target: str, precision: Precision, progress: Progress) -> Latency:

@@ -91,7 +91,7 @@ def _values(sizes: Sizes) -> list[_Value]:
             for each in operands:
                 values[each].outside = True
         elif isinstance(labels, torch.Tensor) and node.op in ("placeholder", "call_function"):
-            if operands and _in_place(node, values[operands[0]], step, sizes):
+            if operands and node not in timed and _in_place(node, values[operands[0]], step, sizes):
                 owners[node] = operands[0]
             else:
                 owners[node] = len(values)

@@ -67,9 +67,15 @@ class Surface:
             self.by_outputs = Profile({count: costs[operation.with_channels(operation.inputs, count)] for count in along_outputs}, period)
             self.corner = costs[operation.with_channels(along_inputs[0], along_outputs[0])]
         self.whole, self.first = costs[whole], (along_inputs[0], along_outputs[0])
+        self._known: dict[tuple[int, int], float] = {}
 
     def __call__(self, inputs: int, outputs: int) -> float:
         """The cost with so many channels; 0 where there are none."""
+        if (inputs, outputs) not in self._known:
+            self._known[inputs, outputs] = self._cost(inputs, outputs)
+        return self._known[inputs, outputs]
+
+    def _cost(self, inputs: int, outputs: int) -> float:
         if inputs == 0 or outputs == 0:
             return 0.0
         if self.operation.kind not in MIXING:
