@@ -1,6 +1,6 @@
 """Run as root by `unshare --net --mount`: starts adbd alone in there, profiles a file on the phone that it is, prints the measurement.
 
-python phone_in_namespace.py ADBD PROGRAM MODEL
+python phone_in_namespace.py ADBD PROGRAM MODEL C
 """
 
 # ruff: noqa: T201  its output is what it is for
@@ -12,6 +12,8 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+
+from small_files import int8_answer, int8_samples
 
 from targets import boards, formats
 from targets.base import RunOptions
@@ -29,7 +31,7 @@ def wait_for_adbd():
     sys.exit("adbd does not answer")
 
 
-def main(adbd, program, model):
+def main(adbd, program, model, sources):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for folder in ("/data", "/data/local/tmp"):
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -41,6 +43,9 @@ def main(adbd, program, model):
             artifact = formats.read(Path(model))
             measured = asdict(boards.target("pixel-8").run(artifact, iter(()), options))
             again = asdict(boards.target("pixel-8").run(artifact, iter(()), options))
+            samples = int8_samples(9)
+            of_c = boards.target("pixel-8").run(formats.read(Path(sources)), [(samples[:5],), (samples[5:],)], options)
+            right = bool((of_c.outputs[0] == int8_answer(samples)).all())
             pushed = sorted(path.name for path in Path("/data/local/tmp/edgepress").iterdir())
             Path(model).write_bytes(Path(model).read_bytes()[:200])
             try:
@@ -50,7 +55,18 @@ def main(adbd, program, model):
                 refusal = str(error)
         finally:
             daemon.terminate()
-    print(json.dumps({"measured": measured, "again": again, "pushed": pushed, "refusal": refusal}))
+    print(
+        json.dumps(
+            {
+                "measured": measured,
+                "again": again,
+                "pushed": pushed,
+                "refusal": refusal,
+                "right": right,
+                "repetitions": of_c.latency.repetitions,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from small_files import dense_tflite
 
+from targets.microcontroller.compiler import compile_tflite
+
 ADBD = os.environ.get("EDGEPRESS_TEST_ADBD") or shutil.which("adbd", path="/usr/lib/android-sdk/platform-tools")
 ROOT = os.name == "posix" and os.geteuid() == 0 and shutil.which("unshare") is not None
 
@@ -38,7 +40,8 @@ def test_a_file_is_pushed_once_timed_and_profiled_over_adb(tmp_path):
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "benchmark_model_stand_in.py"} "$@"\n', encoding="utf-8")
     model = dense_tflite(tmp_path / "m.tflite", quantized=True)
     command = ["unshare", "--net", "--mount", sys.executable, str(HERE / "phone_in_namespace.py"), str(ADBD), str(program), str(model)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    command.append(str(compile_tflite(model, tmp_path / "dense", "dense").path))
+    environment = {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
@@ -50,5 +53,6 @@ def test_a_file_is_pushed_once_timed_and_profiled_over_adb(tmp_path):
     assert measured["ram_bytes"] > 0
     assert [(layer["name"], layer["operator"]) for layer in measured["layers"]] == [("y", "FULLY_CONNECTED")]
     assert told["again"]["source"] == "measured"
-    assert sorted(name.partition("-")[2] for name in told["pushed"]) == ["benchmark_model", "m.tflite"]
+    assert sorted(name.partition("-")[2] for name in told["pushed"]) == ["benchmark_model", "dense-x86_64", "m.tflite"]
+    assert (told["right"], told["repetitions"]) == (True, 5)
     assert "m.tflite: benchmark_model can't run it: ERROR" in told["refusal"]

@@ -1,7 +1,7 @@
-"""Android phones over adb: LiteRT's own `benchmark_model` runs the file on the phone, and its result is read."""
+"""Android phones over adb: LiteRT's own `benchmark_model` times `.tflite` files there, and compiled C gives outputs and times."""
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from targets import jobs
 from targets.base import Artifact, Batch, Latency, Measurement, Problem, RunOptions
 from targets.boards import Board
 from targets.errors import ExportError, TargetUnreachableError, UserError
-from targets.phone import benchmark_model
+from targets.phone import benchmark_model, compiled
 from targets.phone.adb import Phone as Connection
 from targets.phone.adb import connect
 
@@ -20,15 +20,15 @@ NO_PROGRAM = "no benchmark_model is named; give the path of LiteRT's program for
 
 @dataclass(frozen=True)
 class Phone:
-    """`.tflite` files on a phone, timed there by the `benchmark_model` that the user names.
+    """`.tflite` files on a phone, timed there by the `benchmark_model` that the user names, and C sources, built into a program.
 
     The device is `adb://HOST:PORT` (debugging over the network), `adb://SERIAL`, or the only phone connected by USB. Settings:
-    `benchmark_model` (path of the program, built for the phone) and `delegate` (`cpu`, `gpu` or `nnapi`). The program makes up its own
-    inputs, so there are no outputs and no accuracy.
+    `benchmark_model` (path of the program, built for the phone) and `delegate` (`cpu`, `gpu` or `nnapi`), neither for C. That program
+    makes up its own inputs, so a `.tflite` file has no outputs and no accuracy here; its C has both (see `compiled`).
     """
 
     board: Board
-    formats = ("tflite",)
+    formats = ("tflite", "c")
 
     def available(self) -> Problem | None:
         """Whether adb can be spoken here; which phone is connected is found out by a run."""
@@ -37,36 +37,43 @@ class Phone:
         return None
 
     def choose(self, artifacts: Sequence[Artifact]) -> Sequence[Artifact]:
-        """Every `.tflite` file."""
+        """Every `.tflite` file and C sources."""
         return [artifact for artifact in artifacts if artifact.format in self.formats]
 
     def check(self, artifact: Artifact) -> Sequence[Problem]:
         """A format that can't be run."""
         return jobs.problems(artifact, self.board.name, self.formats)
 
-    def run(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:  # noqa: ARG002  see the class
-        """Times one inference, and once more with the profiler for a row an operator.
+    def run(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
+        """Times one inference, and once more with the profiler for a row an operator; of C sources all samples' outputs, too.
 
-        Raises TargetUnreachableError where the phone that was named can't be reached or goes away, ExportError where `benchmark_model`
-        can't run the file, UserError for settings that don't apply.
+        Raises TargetUnreachableError where the phone that was named can't be reached or goes away, ExportError where the file can't be run
+        there, UserError for settings or samples that don't apply.
         """
         missing = self.available()
         if missing is not None:
             return Measurement.missing(str(missing))
+        if artifact.format == "c":
+            return _on_phone(options, lambda phone: compiled.measure(phone, artifact, batches, options))
         chosen = jobs.settings(options, {"benchmark_model": (), "delegate": tuple(DELEGATES)})
         if "benchmark_model" not in chosen:
             return Measurement.missing(NO_PROGRAM)
         program = Path(chosen["benchmark_model"]).expanduser()
         if not program.is_file():
             raise UserError(f"settings.benchmark_model: {program} is no file")
-        try:
-            connection = connect(options.device)
-        except TargetUnreachableError as error:
-            if options.device is None:
-                return Measurement.missing(f"{error}; or name a phone on the network: device: adb://HOST:PORT")
-            raise
-        with connection as phone:
-            return _measure(phone, artifact, program, chosen["delegate"], options)
+        return _on_phone(options, lambda phone: _measure(phone, artifact, program, chosen["delegate"], options))
+
+
+def _on_phone(options: RunOptions, work: Callable[[Connection], Measurement]) -> Measurement:
+    """What the work on the phone gives; nothing is measured where none was named and none is there."""
+    try:
+        connection = connect(options.device)
+    except TargetUnreachableError as error:
+        if options.device is None:
+            return Measurement.missing(f"{error}; or name a phone on the network: device: adb://HOST:PORT")
+        raise
+    with connection as phone:
+        return work(phone)
 
 
 def _measure(phone: Connection, artifact: Artifact, program: Path, delegate: str, options: RunOptions) -> Measurement:

@@ -56,6 +56,13 @@ class Phone:
             self.shell(["chmod", "755", remote])
         return remote
 
+    def pull(self, remote: str, path: Path) -> None:
+        """Copies a file of the phone to this path."""
+        try:
+            self._device.pull(remote, str(path), read_timeout_s=SILENCE_SECONDS)
+        except _errors() as error:
+            raise unreachable(self._name, error) from None
+
     def title(self) -> str:
         """What the phone calls itself."""
         model, release = (self.shell(["getprop", key])[1].strip() for key in ("ro.product.model", "ro.build.version.release"))
