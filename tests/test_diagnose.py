@@ -112,7 +112,7 @@ def test_the_noisiest_layers_are_tried_and_nothing_is_advised_that_c_can_not_com
     }
     assert {trial.choice.scheme for trial in found.layers[0].interventions} == {"int8", "int16x8", "float"}
     assert {rule.scheme for rule in found.advice} == {"int8"}
-    assert any("C sources compute with int8 only" in note for note in found.notes)
+    assert any("C sources are integer from end to end" in note for note in found.notes)
 
 
 def test_a_layers_own_noise_is_that_of_its_bits_alone(model, context):

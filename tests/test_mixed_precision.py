@@ -151,7 +151,7 @@ def test_a_file_of_the_size_comes_out_and_the_hard_layer_keeps_its_bits(model, c
 
 def test_nothing_is_mixed_that_an_export_can_not_hold(model, context):
     with pytest.raises(UserError, match=r"with 'export: \[c\]' no layer has another scheme"):
-        MixedPrecision()(model, replace(context, exports=("c",)))
+        MixedPrecision(schemes=("int8", "float"))(model, replace(context, exports=("c",)))
 
     def joined(x, first, second, last):
         return last(torch.cat([first(x), second(x)], 1).mean((2, 3)))

@@ -21,7 +21,7 @@ WORTH_FREE = 0.01
 OTHERS = ("int16x8", "float")
 """Schemes that every layer is tried with; a file format may refuse the first, or both, beside the layers around."""
 
-INT8_ONLY = "C sources compute with int8 only: what int16x8 and float win back is for comparison, and the rules do without"
+INTEGERS_ONLY = "C sources are integer from end to end: what float wins back is for comparison, and the rules do without"
 
 NEARLY_AS_GOOD = 0.6
 """Of a layer's possible schemes the cheapest is advised that wins this share of what the best one wins."""
@@ -61,7 +61,7 @@ def diagnose(job: Job) -> Diagnosis:
         before=before,
         after=after,
         reason=failed,
-        notes=(*files.notes, *([INT8_ONLY] if "c" in formats else [])),
+        notes=(*files.notes, *([INTEGERS_ONLY] if "c" in formats else [])),
     )
 
 

@@ -16,14 +16,13 @@ WITHOUT_INT16: dict[str, Callable[[fx.Node], bool]] = {
 refuses the others or, of `prelu`, gives wrong numbers."""
 
 NAMES = {"tflite": "TFLite", "c": "C", "onnx": "ONNX"}
-C_SCHEMES = ("int8", "float")
-"""What the C compiler takes; it says itself which layers may stay in float."""
 
 
 def has_kernel(file_format: str, scheme: str, node: fx.Node) -> bool:
-    """Whether a format's runtime computes an operator with a scheme. ONNX Runtime does all of them, in float where it has no integers."""
-    if file_format == "c" and scheme not in C_SCHEMES:
-        return False
+    """Whether a format's runtime computes an operator with a scheme. ONNX Runtime does all of them, in float where it has no integers.
+
+    C is compiled from TFLite, and its compiler says itself which of TFLite's kernels it has none of.
+    """
     if file_format in ("tflite", "c") and scheme == "int16x8":
         return operator_name(node) not in WITHOUT_INT16 or not WITHOUT_INT16[operator_name(node)](node)
     return True
