@@ -1,24 +1,26 @@
 """Layers in stripes: the reference kernels' bytes in less memory, nothing computed twice, and limits that can't be kept."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tflite_files import Builder, random_samples, reference
+from tflite_files import STRICT, Builder, random_samples, reference, zig
 
 import cli
 from targets import boards, formats
 from targets.base import RunOptions
 from targets.errors import ExportError, UserError
-from targets.microcontroller import Microcontroller, native
+from targets.microcontroller import Microcontroller, firmware, native
 from targets.microcontroller.compiler import compile_tflite
 from targets.microcontroller.compiler.layer import Rows
 from targets.microcontroller.compiler.streaming import stream
 
 RANDOM = np.random.default_rng(0)
+FREESTANDING = Path(firmware.__file__).parent / "freestanding"
 SAME, VALID = 0, 1
 CHAINS = {
     "stem": ((24, 10, 3), [("conv", 8, 3, 2, SAME), ("depthwise", 0, 3, 1, SAME), ("conv", 12, 1, 1, SAME), ("depthwise", 0, 3, 2, SAME)]),
@@ -109,6 +111,14 @@ def test_every_row_is_made_once_and_is_there_when_it_is_needed(windows, height, 
             made[index] += part.add
             assert len(buffer) <= found.held[index]
     assert made[-1] == layers[-1].output
+
+
+@pytest.mark.parametrize(
+    "target", [(), ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-ffreestanding", "-isystem", FREESTANDING)]
+)
+def test_stripes_compile_without_warnings(network, target, tmp_path):
+    _, found = limits(network, tmp_path)
+    zig("-O2", *STRICT, *target, "-c", found[-1].path / "chain.c", "-o", tmp_path / "chain.o")
 
 
 def test_a_limit_that_can_not_be_kept_names_the_least_and_its_layer(network, tmp_path):

@@ -157,7 +157,7 @@ def _stripes(program: Program, step: int, stream: Stream, kernel: Kernel, copy: 
     return (
         f"static const int32_t stripes[{len(rows)}][{4 + len(copy.varying)}] = {{\n        {table},\n    }};\n"
         "    const int32_t *const at = stripes[stripe];\n"
-        f"    memmove(y0, y0 + at[0], (size_t)at[1] * sizeof *y0);\n    {program.kernel(copy)}({arguments});"
+        f"    ep_move_forward(y0, y0 + at[0], at[1] * (int32_t)sizeof *y0);\n    {program.kernel(copy)}({arguments});"
     )
 
 

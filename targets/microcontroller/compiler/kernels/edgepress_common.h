@@ -46,6 +46,13 @@ EP_INLINE int32_t ep_min(int32_t a, int32_t b) { return a < b ? a : b; }
 EP_INLINE int32_t ep_max(int32_t a, int32_t b) { return a > b ? a : b; }
 EP_INLINE int32_t ep_clamp(int32_t x, int32_t low, int32_t high) { return ep_min(ep_max(x, low), high); }
 
+/* Moves bytes towards the front of the memory in which they lie: what memmove does, with less code. */
+EP_INLINE void ep_move_forward(void *to, const void *from, int32_t size) {
+    EP_ROLLED for (int32_t i = 0; i < size; i++) {
+        ((int8_t *)to)[i] = ((const int8_t *)from)[i];
+    }
+}
+
 /* x / 2^bits, rounded half away from zero; 0 <= bits <= 31. */
 EP_INLINE int32_t ep_rounding_shift(int32_t x, int32_t bits) {
     const int32_t mask = (int32_t)((1u << bits) - 1u);
