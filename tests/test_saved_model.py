@@ -1,5 +1,6 @@
 """SavedModels as sources: TensorFlow's own converter in a process of its own, and a torch graph that answers as TensorFlow does."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from damaged_files import IN_BYTES
 from quantized_networks import split_of
 
 import compress
@@ -127,6 +129,27 @@ def test_a_saver_that_loading_would_call_is_refused(quick, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     with pytest.raises(UserError, match=r"\((SaveV2|MergeV2Checkpoints)\) reaches beyond"):
         SavedModel(SourceOptions(str(tmp_path / "called"))).inputs()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_any_damage_is_a_network_or_one_line(seed, quick, tmp_path):
+    """TensorFlow itself reads what is damaged, in its own process, whose memory is limited."""
+    folder = shutil.copytree(quick / "mobile", tmp_path / "mobile")
+    random = np.random.default_rng(seed)
+    damaged = (
+        folder / ("saved_model.pb", "saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")[seed % 4]
+    )
+    damaged.write_bytes(IN_BYTES[seed // 4](random, damaged.read_bytes()))
+    before = sorted(tmp_path.rglob("*"))
+    (inputs, _), said = sample(quick / "mobile"), ""
+    try:
+        compress.sources.load(SourceOptions("mobile", folder=tmp_path), (inputs,))
+    except UserError as error:
+        said = str(error)
+        assert str(folder) in said
+    assert "\n" not in said
+    assert before == sorted(tmp_path.rglob("*"))
 
 
 @pytest.mark.slow
