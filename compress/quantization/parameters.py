@@ -93,8 +93,11 @@ def weight_scales(
 
 
 def with_room_for_bias(scales: torch.Tensor, bias: torch.Tensor, source: Affine) -> torch.Tensor:
-    """Scales of weights that are large enough for the bias, whose integers stand for input times weights, to fit int32."""
-    return torch.maximum(scales, bias.detach().abs() / (source.scale * INT32_LIMIT))
+    """Scales of weights that are large enough for the bias, whose integers stand for input times weights, to fit int32.
+
+    It takes a quarter of int32 at most: sums of inputs times weights come on top.
+    """
+    return torch.maximum(scales, bias.detach().abs() / (source.scale * (INT32_LIMIT // 4)))
 
 
 def _float32(scale: float) -> float:
