@@ -1,6 +1,7 @@
 """Progress for people: bars with a time left on a terminal, one line a finished task elsewhere. Always on standard error."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,30 +31,33 @@ class _Line:
 
 
 class ConsoleProgress:
-    """Shows tasks as they run; tasks inside tasks stand below each other."""
+    """Shows tasks as they run, from any thread; tasks inside tasks stand below each other."""
 
     def __init__(self) -> None:
         self.console = Console(file=sys.stderr)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[note]}"))
         self.bars = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self.console, transient=True)
         self.depth = 0
+        self.lock = threading.RLock()
 
     @contextmanager
     def task(self, title: str, total: int | None = None) -> Iterator[_Bar | _Line]:
         """A bar on a terminal, else a line; when the task is done the line stays with its seconds."""
         started = time.monotonic()
         shown: _Bar | _Line
-        if self.console.is_terminal:
-            shown = _Bar(self.bars, self.bars.add_task(title, total=total, note=""))
-            self.bars.start()
-        else:
-            shown = _Line()
-        self.depth += 1
+        with self.lock:
+            if self.console.is_terminal:
+                shown = _Bar(self.bars, self.bars.add_task(title, total=total, note=""))
+                self.bars.start()
+            else:
+                shown = _Line()
+            self.depth += 1
         try:
             yield shown
         finally:
-            self.depth -= 1
-            note = self._close(shown)
+            with self.lock:
+                self.depth -= 1
+                note = self._close(shown)
         self.console.print(f"[green]done[/] {title}{f' ({note})' if note else ''} {time.monotonic() - started:.1f} s", highlight=False)
 
     def _close(self, shown: _Bar | _Line) -> str:

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from compress import parity, sources, store
 from compress.context import Context
 from compress.data.base import Array, Data, Split
+from compress.devices import side_by_side
 from compress.evaluation import Evaluation, evaluate
 from compress.measuring import Scored, Trial, measure
 from compress.metrics import metric
@@ -170,16 +172,27 @@ def export(model: Model, name: str, exporter: Any, folder: Path, progress: Progr
 
 
 def _measure_all(recipe: Recipe, artifacts: Sequence[Artifact], context: Context, reference: Reference) -> list[Scored]:
-    """A row for each target and file. Every file runs on this machine too, first of all, so that a wrong export stops the run."""
+    """A row for each target and file. Every file runs on this machine too, first of all, so that a wrong export stops the run.
+
+    Then each device works beside the others, while what is emulated is emulated here.
+    """
     rows: dict[int, list[Scored]] = {}
-    for number, part in sorted(enumerate(recipe.targets), key=lambda entry: entry[1].board != HOST.board):
-        target = boards.target(part.board)
-        options = run_options(recipe, part)
-        rows[number] = [_measured(artifact, target, context, options, reference) for artifact in target.choose(artifacts)]
-        if part.board == HOST.board:
-            _verify(artifacts, rows[number], context, reference)
-    if not any(part.board == HOST.board for part in recipe.targets):
-        _verify(artifacts, [], context, reference)
+
+    def measure_on(numbers: Sequence[int]) -> None:
+        for number in numbers:
+            part = recipe.targets[number]
+            target = boards.target(part.board)
+            options = run_options(recipe, part)
+            rows[number] = [_measured(artifact, target, context, options, reference) for artifact in target.choose(artifacts)]
+
+    host = [number for number, part in enumerate(recipe.targets) if part.board == HOST.board]
+    measure_on(host)
+    _verify(artifacts, [row for number in host for row in rows[number]], context, reference)
+    others: dict[str | None, list[int]] = {None: []}
+    for number, part in enumerate(recipe.targets):
+        if part.board != HOST.board:
+            others.setdefault(part.device, []).append(number)
+    side_by_side([partial(measure_on, numbers) for numbers in others.values()])
     return [row for number in sorted(rows) for row in rows[number]]
 
 
