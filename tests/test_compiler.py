@@ -95,6 +95,7 @@ REFUSED = [
     (lambda: changed(convolution(), large_bias), "may leave 32 bits"),
     (lambda: changed(pooling("MAX_POOL_2D"), other_scale), "different scales"),
     (lambda: changed(softmax(), other_scale), "hasn't scale 1/256"),
+    (lambda: softmax((1, 4096)), "sum of 4096 exponentials may leave 32 bits"),
     (lambda: unary("FLOOR"), "no kernel for this operator"),
     (lambda: changed(unary("LOGISTIC", output=(1 / 256, -128)), state), "from one run to the next"),
     (lambda: changed(unary("ABS"), output_too_many), "it has 2 outputs, and takes 1"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
-from compiler_networks import convolution, convolutions, reduction, unary
+from compiler_networks import convolution, convolutions, reduction, softmax, unary
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from operator_networks import everywhere, quotients
@@ -63,6 +63,13 @@ def test_a_division_by_zero_goes_to_the_limit(tmp_path):
     dividends, divisors = (np.full((1, 5, 6), tensor.zero_point, np.int8) for tensor in network.artifact.inputs)
     dividends.ravel()[:2] = 90, -90
     assert network.run([[dividends, divisors]])[0][0].ravel()[:3].tolist() == [127, -128, network.artifact.outputs[0].zero_point]
+
+
+def test_softmax_of_hundreds_of_numbers_alike(tmp_path):
+    """Each is below half a step of 1/256; LiteRT's reference kernel ends the process."""
+    path = softmax((1, 1000)).write(tmp_path / "softmax.tflite")
+    (network,) = compiled([path], tmp_path)
+    assert set(network.run([[np.full((1, 1000), 7, np.int8)]])[0][0].ravel()) == {-128}
 
 
 def test_exponential_linear_units(tmp_path):

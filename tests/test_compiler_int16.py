@@ -62,6 +62,8 @@ REFUSED = [
     (lambda: unary("int16", "HARD_SWISH", source=0.01, made=0.01), "is int16, and this operator takes int8 here"),
     (lambda: binary("int16", "DIV"), "is int16, and this operator takes int8 here"),
     (lambda: convolution("int16", bias="float32"), "its bias is float32"),
+    (lambda: convolution("int16", bias_factor=1 << 36), "its sums may leave 48 bits"),
+    (lambda: dense("int16", bias_factor=1 << 36), "its sums may leave 48 bits"),
 ]
 
 
@@ -77,6 +79,16 @@ def test_zero_points_are_refused(tmp_path):
     builder.tensors[0].quantization.zeroPoint = np.int64([3])
     with pytest.raises(ExportError, match="has a zero point; quantize 16-bit tensors symmetrically"):
         compile_tflite(builder.write(tmp_path / "net.tflite"), tmp_path / "c")
+
+
+def test_fully_connected_sums_beyond_every_output_are_saturated(tmp_path):
+    """LiteRT's reference kernel makes an int32 of such a double, which C++ leaves undefined."""
+    builder = dense("int16", bias_factor=1 << 30, scale=1e9, factor=1e-3)
+    path = builder.write(tmp_path / "net.tflite")
+    (network,) = compiled([path], tmp_path)
+    bias = builder.buffers[-1].data.view(np.int64)
+    made = network.run(random_samples(path, 1))[0][0]
+    np.testing.assert_array_equal(made[0], np.where(bias > 0, 32767, -32768))
 
 
 def test_powers_of_two(tmp_path):

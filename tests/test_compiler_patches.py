@@ -172,3 +172,19 @@ def test_the_command_takes_the_limit(tmp_path):
     small = json.loads((tmp_path / "b" / "model.json").read_text())
     assert small["arena_bytes"] <= limit * 1024 < whole["arena_bytes"]
     assert max(place["offset"] + place["bytes"] for place in small["memory_plan"]) <= small["arena_bytes"]
+
+
+@pytest.mark.parametrize("limit", ["nan", "inf"])
+def test_a_limit_that_is_no_number_of_kilobytes_is_refused(limit, tmp_path):
+    path = chain(*CHAINS["stem"]).write(tmp_path / "stem.tflite")
+    refused = CliRunner().invoke(cli.cli, ["compile", str(path), "--max-ram-kb", limit])
+    assert isinstance(refused.exception, UserError)
+    assert f"--max-ram-kb: can't be {limit}; give the kilobytes" in str(refused.exception)
+
+
+def test_the_command_takes_a_network_without_layers(tmp_path):
+    builder = Builder()
+    path = builder.write(tmp_path / "nothing.tflite", outputs=[builder.input((1, 4))])
+    done = CliRunner().invoke(cli.cli, ["compile", str(path)])
+    assert done.exit_code == 0
+    assert "an arena of 0 bytes" in done.output

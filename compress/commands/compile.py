@@ -1,5 +1,6 @@
 """edgepress compile: a .tflite file to C."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def command(file: Path, output: Path | None, max_ram_kb: float | None, as_json: 
     from targets.microcontroller.compiler import compile_tflite
     from targets.microcontroller.packaging import package
 
+    if max_ram_kb is not None and not math.isfinite(max_ram_kb):
+        raise UserError(f"--max-ram-kb: can't be {max_ram_kb:g}; give the kilobytes that the arena may have, such as 32")
     folder = output or file.with_name(f"{file.stem}-c")
     if folder.exists() and not (folder / "model.json").exists():
         raise UserError(f"{folder}: holds other files; name another folder with --output")
@@ -34,7 +37,8 @@ def command(file: Path, output: Path | None, max_ram_kb: float | None, as_json: 
         echo_json({"folder": str(folder), "sha256": artifact.sha256, "bytes": artifact.bytes, **kept})
     else:
         click.echo(f"wrote {folder}: an arena of {kept['arena_bytes']:,} bytes; its README.md says how to build it in")
-        click.echo(_fullest(artifact.details["layers"], kept["stripes"]))
+        if artifact.details["layers"]:
+            click.echo(_fullest(artifact.details["layers"], kept["stripes"]))
 
 
 def _fullest(layers: list[dict[str, Any]], stripes: dict[str, int] | None) -> str:

@@ -26,6 +26,8 @@ SHORT, LONG, TWICE, DOUBLE = range(4)
 """What `ep_filtered_int16` does."""
 LARGEST_INPUT = 1 << 15
 LARGEST_SUM = 1 << 31
+LARGEST_BIAS = 1 << 46
+"""The reference takes sums of 48 bits; those of the weights alone never need 46."""
 REFUSED_SUM = "use fewer weights for each output, or check the bias's scale"
 
 
@@ -177,6 +179,8 @@ def _bias(node: Node, channels: int, *dtypes: type[np.generic]) -> NDArray[np.ge
     if stored.dtype.type not in dtypes or stored.size != channels:
         names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
         raise node.refuse(f"its bias is {stored.dtype} {list(stored.shape)}", f"export it as {names} [{channels}]")
+    if stored.dtype == np.int64 and np.any((stored >= LARGEST_BIAS) | (stored <= -LARGEST_BIAS)):
+        raise node.refuse("its sums may leave 48 bits", REFUSED_SUM)
     return stored.ravel()
 
 

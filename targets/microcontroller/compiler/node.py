@@ -73,7 +73,7 @@ class Node:
     def require_dtype(self, tensor: Tensor, *dtypes: str) -> None:
         """Refuses where the tensor has none of these."""
         if tensor.dtype not in dtypes:
-            cure = "quantize the model to int8 in full" if "int8" in dtypes else "export it with such a tensor"
+            cure = "quantize the model to int8 in full" if "int8" in dtypes or tensor.dtype == "int8" else "export it with such a tensor"
             raise self.refuse(f"tensor {tensor.name[:80]!r} is {tensor.dtype}, and this operator takes {' or '.join(dtypes)} here", cure)
 
     def require_rank(self, tensor: Tensor, *ranks: int) -> None:

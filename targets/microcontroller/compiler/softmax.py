@@ -4,12 +4,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.microcontroller.compiler.fixed_point import quantize_multiplier, rounding_shift
+from targets.microcontroller.compiler.node import Node
 
 INTEGER_BITS = 5
 """A difference of two inputs is held in Q5.26."""
 QUARTER = 1 << (31 - INTEGER_BITS - 2)
+MOST = 1 << 12
+"""Exponentials of up to 1 that a sum in Q12.19 holds."""
 EXPONENTIALS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 """exp(-1/4), exp(-1/2), …, exp(-16) in Q0.31."""
+
+
+def require_depth(node: Node) -> int:
+    """The size of the last axis of input 0. Refuses one with which the sum of exponentials may leave 32 bits."""
+    depth = node.input(0).shape[-1]
+    if depth >= MOST:
+        raise node.refuse(f"its sum of {depth} exponentials may leave 32 bits", f"use fewer than {MOST}")
+    return depth
 
 
 def table(scale: float, beta: float, differences: int = 256) -> NDArray[np.int32]:

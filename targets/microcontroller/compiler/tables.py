@@ -16,6 +16,8 @@ UNIT = 2.0**-15
 """The scale of an output between -1 and 1."""
 EXPONENTS = 10.0 / 65535.0
 """The scale on which softmax looks up the exponentials of 0 to -10."""
+MOST = 1 << 16
+"""Exponentials of up to 1 that a sum in Q16.15 holds."""
 HEADERS = ("edgepress_tables_int16.h",)
 OTHER_SCALE = "its output hasn't scale 1/32768, or its input's is above 1"
 
@@ -43,6 +45,8 @@ def softmax(node: Node, beta: float) -> Layer:
     if not -15 < shift < 31:
         raise node.refuse("its scale and beta are out of range", "quantize the model again")
     depth = node.input(0).shape[-1]
+    if depth > MOST:
+        raise node.refuse(f"its sum of {depth} exponentials may leave 32 bits", f"use at most {MOST}")
     exponentials = _interpolation(math.exp, EXPONENTS, HIGHEST)
     reciprocals = _interpolation(lambda x: 1.0 / (1.0 + x), 1.0 / 65535.0, LOWEST)
     rows = node.input(0).elements // depth

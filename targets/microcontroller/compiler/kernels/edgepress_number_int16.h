@@ -85,10 +85,12 @@ enum {
     EP_DOUBLE, /* bias of 64 bits, multipliers in double precision */
 };
 
+/* Half away from zero, of what lies beyond int16 its limits. */
 EP_INLINE int32_t ep_rounded(double x) {
-    const int64_t whole = (int64_t)x;
-    const double rest = x - (double)whole;
-    return (int32_t)(whole + (rest >= 0.5) - (rest <= -0.5));
+    const double limited = x > 32767.0 ? 32767.0 : x > -32768.0 ? x : -32768.0;
+    const int32_t whole = (int32_t)limited;
+    const double rest = limited - (double)whole;
+    return whole + (rest >= 0.5) - (rest <= -0.5);
 }
 
 EP_INLINE int16_t ep_filtered_int16(int32_t scaling, int64_t sum, const void *bias, const void *multiplier, const int8_t *shift,

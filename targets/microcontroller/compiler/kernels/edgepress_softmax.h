@@ -21,12 +21,13 @@ EP_INLINE void ep_softmax(int32_t rows, int32_t depth, const int8_t *input, cons
         while (((uint32_t)sum << zeros) < 0x80000000u) {
             zeros++;
         }
+        const int32_t shift = 12 - zeros + 23; /* beyond 31, with hundreds of numbers alike, all are below half a step */
         const int32_t scale = ep_reciprocal((int32_t)(((uint32_t)sum << zeros) - 0x80000000u));
         for (int32_t i = 0; i < depth; i++) {
             const int32_t difference = largest - input[i];
             int32_t result = INT8_MIN;
-            if (difference < differences) {
-                result += ep_rounding_shift(ep_multiply_high(scale, exponentials[difference]), 12 - zeros + 23);
+            if (difference < differences && shift <= 31) {
+                result += ep_rounding_shift(ep_multiply_high(scale, exponentials[difference]), shift);
             }
             output[i] = (int8_t)ep_clamp(result, INT8_MIN, INT8_MAX);
         }

@@ -1,6 +1,5 @@
 """CONV_2D."""
 
-
 from targets.formats.tflite_options import Conv2DOptions
 from targets.microcontroller.compiler import convolution, filters, packing
 from targets.microcontroller.compiler.layer import Constant, Kernel, Layer

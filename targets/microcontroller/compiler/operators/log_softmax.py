@@ -6,9 +6,6 @@ from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.text import structure
 
-MOST = 1 << 12
-"""Exponentials of up to 1 that a sum in Q12.19 holds."""
-
 
 class LogSoftmax:
     """int8 over the last axis; the output's scale is 1/16 and its zero point 127, as the specification has it."""
@@ -20,9 +17,7 @@ class LogSoftmax:
             node.require_dtype(tensor, "int8")
         if node.scale(output) != (1 / 16, 127) or source.shape != output.shape or not source.elements or not source.shape:
             raise node.refuse("its output hasn't scale 1/16 and zero point 127, or another shape", "quantize the model again")
-        depth = source.shape[-1]
-        if depth >= MOST:
-            raise node.refuse(f"its sum of {depth} exponentials may leave 32 bits", f"use fewer than {MOST}")
+        depth = softmax.require_depth(node)
         scale = node.scale(source)[0]
         exponentials = softmax.table(scale, 1.0)
         multiplier, shift = quantize_multiplier(min(scale * (1 << 26), 2.0**31 - 1))

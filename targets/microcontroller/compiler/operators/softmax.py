@@ -18,7 +18,7 @@ class Softmax:
         node.require_dtype(source, *kernels.WORDS)
         node.require_dtype(output, source.dtype)
         beta = node.options(SoftmaxOptions).beta
-        if source.shape != output.shape or not source.shape or not (np.isfinite(beta) and beta > 0):
+        if source.shape != output.shape or not source.elements or not source.shape or not (np.isfinite(beta) and beta > 0):
             raise node.refuse(f"it makes {list(output.shape)} of {list(source.shape)}, or its beta isn't above 0", "export the model again")
         if source.dtype == "float32":
             return _floats(source.elements // source.shape[-1], source.shape[-1], beta)
@@ -27,7 +27,7 @@ class Softmax:
         if node.scale(output) != (1 / 256, -128):
             raise node.refuse("its output hasn't scale 1/256 and zero point -128", "quantize the model again")
         exponentials = softmax.table(node.scale(source)[0], beta)
-        depth = source.shape[-1]
+        depth = softmax.require_depth(node)
         return Layer(
             body=f"ep_softmax({source.elements // depth}, {depth}, x0, exponentials, {len(exponentials)}, y0);",
             headers=("edgepress_softmax.h",),
