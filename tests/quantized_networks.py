@@ -113,6 +113,12 @@ CASES = {
         lambda: Network(lambda x, conv, linear: linear(conv(x).flatten(1)), nn.Conv2d(4, 3, 3), nn.Linear(108, 5)),
         ("CONV_2D", "RESHAPE", "FULLY_CONNECTED"),
     ),
+    "linear on one pixel": Case(
+        IMAGE,
+        lambda: Network(lambda x, conv, *two: two[1](two[0](conv(x).permute(0, 2, 3, 1)).relu()).permute(0, 3, 1, 2),
+                        nn.Conv2d(4, 6, 8), nn.Linear(6, 8), nn.Linear(8, 5)),
+        ("CONV_2D", "FULLY_CONNECTED", "FULLY_CONNECTED"),
+    ),
     "add": image(lambda y, x: y + x, "ADD"),
     "add and relu": image(lambda y, x: F.relu(y + x), "ADD"),
     "sub": image(lambda y, x: y - x, "SUB"),

@@ -13,7 +13,7 @@ from targets.formats import tflite as tflite_format
 
 QUICK = {
     *("conv2d padded as TensorFlow does", "flatten and linear", "add and relu", "cat", "mean", "softmax"),
-    *("relu that others read past", "batch norm first", "average pool", "hardsigmoid"),
+    *("linear on one pixel", "relu that others read past", "batch norm first", "average pool", "hardsigmoid"),
     *("conv transpose", "prelu", "pixel shuffle", "pixel shuffle of a sum", "cat of softmax"),
     *("layers of one axis", "average pool that counts", "layer norm", "attention to the past", "embedding"),
 }

@@ -71,6 +71,18 @@ def _reshape(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  
     return call(node, aten.reshape.default, *node.args)
 
 
+def _linear(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
+    """A product over the last of four or more axes goes over three where the axis before it is one long: the converter mixes up ranks."""
+    source, *constants = node.args
+    if rank(node) < 4 or node.meta["val"].shape[-2] != 1 or not isinstance(source, fx.Node):
+        return None
+    rows = call(node, aten.flatten.using_ints, source, 1, -2)
+    rows.meta["val"] = source.meta["val"].flatten(1, -2)
+    product = call(node, aten.linear.default, rows, *constants)
+    product.meta["val"] = node.meta["val"].flatten(1, -2)
+    return call(node, aten.reshape.default, product, [-1, *node.meta["val"].shape[1:]])
+
+
 def _silu(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  one signature for all
     """SiLU is x times its sigmoid."""
     return call(node, aten.mul.Tensor, node.args[0], call(node, aten.sigmoid.default, node.args[0]))
@@ -89,6 +101,7 @@ REWRITES: dict[str, Rewrite] = {
     **dict.fromkeys(("avg_pool2d", "adaptive_avg_pool2d"), _average),
     **dict.fromkeys(("clamp", "clamp_min"), _clamp),
     **dict.fromkeys(("view", "_unsafe_view"), _reshape),
+    "linear": _linear,
     "silu": _silu,
     "hardsigmoid": _hardsigmoid,
 }
