@@ -1,5 +1,7 @@
 """Layers' weights share few values, the values learn, and quantization and training keep what is shared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,16 @@ def test_training_moves_values_and_keeps_who_shares_them(options, granularity):
         assert torch.equal(codebook.members(after[name], None), codebook.members(before, None))
     free = Finetune(epochs=1, learning_rate=0.01, keep_clusters=False)(made, context(made))
     assert any(shared(weight) > 6 for weight in weights(free).values())
+
+
+@pytest.mark.parametrize("granularity", ["channel", "tensor"])
+def test_a_rehearsal_keeps_who_shares_values_too(granularity):
+    made = Cluster(clusters=6, granularity=granularity)(MODEL, context())
+    rehearsed = Finetune(epochs=2)(made, replace(context(made), rehearsal=True))
+    after = weights(rehearsed)
+    for name, before in weights(made).items():
+        assert torch.equal(codebook.members(after[name], None), codebook.members(before, None))
+        assert not torch.equal(after[name], before)
 
 
 def test_values_are_trained_by_the_pass_itself():

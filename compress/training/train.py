@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import fx
 
+from compress.clustering.history import clustered_weights
 from compress.context import Context
 from compress.data.base import Split
 from compress.interruption import taken_at_stops
@@ -19,6 +20,7 @@ from compress.model import Model
 from compress.training.loop import Loop
 from compress.training.objective import Objective
 from compress.training.options import TrainingOptions
+from compress.training.ties import Ties
 from targets.errors import UserError
 
 NOISE = 0.01
@@ -88,17 +90,18 @@ def train(model: Model, context: Context, options: TrainingOptions, objective: O
 def _untrained(model: Model, context: Context, options: TrainingOptions) -> Trained:
     """The network with noise of 1 % on its weights: what hangs on the values of trained weights shows by differing from seed to seed.
 
-    Zeros stay, and equal weights have equal noise, where training keeps them so.
+    Zeros stay, and clusters share one value, where training keeps them so.
     """
     graph, generator = model.copy_graph(), torch.Generator().manual_seed(context.seed)
+    ties = Ties(
+        dict(graph.named_parameters()), zeros=options.keep_zeros, clustered=clustered_weights(model) if options.keep_clusters else {}
+    )
     with torch.no_grad():
         for parameter in graph.parameters():
             noise = NOISE * torch.randn(parameter.shape, generator=generator)
-            if options.keep_clusters:
-                values, which = parameter.unique(return_inverse=True)
-                noise = NOISE * torch.randn(values.shape, generator=generator)[which]
             freed = 0.0 if options.keep_zeros else (parameter == 0) * parameter.std(correction=0) * noise
             parameter.add_(parameter * noise + freed)
+    ties.after_step()
     return Trained(graph, (), (), 0, 0, 0)
 
 
