@@ -240,6 +240,20 @@ def test_impossible_options_are_refused(options, word):
         PruneChannels(**options)
 
 
+def test_scales_of_batchnorms_that_are_not_there_are_told():
+    model = capture(
+        nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 6, 1), nn.Conv2d(6, 4, 1)).eval(), (torch.zeros(1, 3, 8, 8),)
+    )
+    lines = PruneChannels(criterion="bn_scale")(model, context(model)).history[-1].lines
+    assert "bn_scale: 2 has no BatchNorm; l1 decides there" in lines
+
+
+def test_a_multiple_that_no_group_has_is_refused():
+    model = capture(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 6, 1)).eval(), (torch.zeros(1, 3, 8, 8),))
+    with pytest.raises(UserError, match=r"multiple_of: 16 leaves nothing.*more than 8 channels"):
+        PruneChannels(multiple_of=16)(model, context(model))
+
+
 def test_a_pattern_that_matches_nothing_and_a_network_without_channels_are_told():
     model = capture(nn.Sequential(conv(3, 8), nn.Conv2d(8, 4, 1)), (IMAGE,))
     with pytest.raises(UserError, match=r"keep: 'stem\.\*' matches no layer"):

@@ -74,7 +74,7 @@ def test_a_latency_on_a_microcontroller_is_kept_as_promised(scope, tmp_path):
     ram = pruned.history[-1].details["ram_bytes"]
     assert abs(ram["before"] / before[1] - 1) < 0.1
     assert abs(ram["after"] / after[1] - 1) < 0.15
-    assert any(f"expected on {BOARD}" in line for line in pruned.history[-1].lines)
+    assert any(f"expected on {BOARD}" in line and "100% of the MACs" in line for line in pruned.history[-1].lines)
     assert {row["name"] for row in pruned.history[-1].details["operators"]} >= {"stem", "wide", "depth", "narrow", "head"}
 
 
@@ -89,6 +89,15 @@ def test_channels_that_cost_a_microcontroller_nothing_stay():
     fifteen, sixteen = (Operation("conv_2d", (6, 6), 11, count) for count in (15, 16))
     times = table.of(BOARD, "int8").costs([fifteen, sixteen], Silent())
     assert times[fifteen] > 0.99 * times[sixteen]
+
+
+def test_what_the_times_do_not_cover_is_told():
+    """Convolutions in groups aren't timed."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, groups=2), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    model = capture(network.eval(), (IMAGE,), "grouped")
+    step = PruneChannels(ratio=0.3, target=BOARD)(model, context(model)).history[-1]
+    assert step.details["timed_macs"] == (3 * 8 + 8 * 4) / (3 * 8 + 8 * 4 * 9 + 8 * 4)
+    assert any("16% of the MACs are in operators that are timed" in line for line in step.lines)
 
 
 def test_a_latency_on_this_machine_is_kept():

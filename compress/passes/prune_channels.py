@@ -1,7 +1,6 @@
 """Removes whole channels: the network gets smaller and faster with every runtime."""
 
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -11,13 +10,14 @@ from torch import fx
 
 from compress import cost
 from compress.context import Context
+from compress.keep import kept
 from compress.model import Model, Stage, Step
 from compress.pruning import budgets, choice, criteria, plans, surgery
 from compress.pruning.analysis import Analysis, analyse
 from compress.pruning.budgets import Costs
 from compress.pruning.correction import correct
 from compress.pruning.rules import RULES, fallback
-from compress.pruning.selection import Forecast, Selection
+from compress.pruning.selection import Expected, Selection
 from compress.pruning.sizes import Sizes
 from compress.recipe import plain
 from compress.staircase import table
@@ -125,9 +125,9 @@ class PruneChannels:
         UserError where a pattern of `keep` matches no layer, nothing can be removed, a plan doesn't fit or a target can't be asked.
         """
         smaller, cuts, done = model, [], plans.Tensors()
-        forecasts: list[Forecast] = []
+        expected: list[Expected] = []
         for step in range(1, self.steps + 1):
-            graph, cut = self._cut(smaller, context, forecasts)
+            graph, cut = self._cut(smaller, context, expected)
             cuts.append(cut)
             done = plans.composed(done, cut.weights())
             smaller = smaller.then(graph, Step("prune_channels", {}))
@@ -138,20 +138,20 @@ class PruneChannels:
         lines = [*_lines(model, cuts[0].analysis, done), *cuts[0].analysis.notes]
         lines.append(f"MACs {before['macs']:,} -> {after['macs']:,}, parameters {before['parameters']:,} -> {after['parameters']:,}")
         details: dict[str, Any] = {"plan": plans.plain(done), "before": before, "after": after}
-        if forecasts:
-            forecast = forecasts[0].until(forecasts[-1])
-            lines += forecast.lines(self.budget, self.share)
-            details |= forecast.details()
+        if expected:
+            whole = expected[0].until(expected[-1])
+            lines += whole.lines(self.budget, self.share)
+            details |= whole.details()
         return model.then(smaller.graph, Step("prune_channels", plain(self), tuple(lines), details))
 
-    def _cut(self, model: Model, context: Context, forecasts: list[Forecast]) -> tuple[fx.GraphModule, surgery.Cut]:
+    def _cut(self, model: Model, context: Context, expected: list[Expected]) -> tuple[fx.GraphModule, surgery.Cut]:
         """One step."""
         analysis = analyse(model, RULES, fallback)
         if self.plan is not None:
             removed = plans.removed(self._plan(), analysis, model.graph)
         else:
             self._pin_kept(analysis)
-            removed = self._choose(model, analysis, context, forecasts)
+            removed = self._choose(model, analysis, context, expected)
         graph, cut = surgery.remove(model, analysis, removed, RULES, _inputs(model, context))
         if self.correct:
             correct(model, graph, cut, context)
@@ -164,29 +164,31 @@ class PruneChannels:
         return TrainingOptions(epochs=max(1, self.epochs), learning_rate=self.learning_rate)
 
     def _pin_kept(self, analysis: Analysis) -> None:
-        names = sorted({layer.name for layer in analysis.layers})
-        for pattern in self.keep:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise UserError(f"keep: '{pattern}' matches no layer; {did_you_mean(pattern, names)}")
+        whole = kept(self.keep, (layer.name for layer in analysis.layers))
         for layer in analysis.layers:
-            if any(fnmatchcase(layer.name, pattern) for pattern in self.keep):
+            if layer.name in whole:
                 analysis.classes.pin(analysis.axes[layer.weight][layer.output_axis])
 
-    def _choose(self, model: Model, analysis: Analysis, context: Context, forecasts: list[Forecast]) -> set[int]:
+    def _choose(self, model: Model, analysis: Analysis, context: Context, expected: list[Expected]) -> set[int]:
         """What one of `steps` removes: each leaves the same share of what there was before it."""
         found = choice.groups(analysis)
         if not found:
             raise UserError(f"prune_channels finds no channels to remove in {model.name}; {'; '.join(analysis.notes) or 'all are kept'}")
+        largest = max(len(group.classes) * group.width for group in found)
+        if self.multiple_of > largest:
+            raise UserError(f"multiple_of: {self.multiple_of} leaves nothing to remove, no group has more than {largest} channels")
+        if self.criterion == "bn_scale" and (without := criteria.without_scales(analysis, found)):
+            analysis.notes.append(f"bn_scale: {', '.join(without)} {'has' if len(without) == 1 else 'have'} no BatchNorm; l1 decides there")
         sizes = Sizes(model.graph, analysis, found)
         costs = Costs.of(sizes, self.target, self.precision, context.progress)
         scores = criteria.importance(self.criterion, model, analysis, found, context)
         selection = Selection(found, scores, costs, self.scope, self.criterion in criteria.OF_THE_LOSS, self.multiple_of)
         if self.budget:
-            kept = selection.within(self.budget, self.share ** (1 / self.steps))
+            left = selection.within(self.budget, self.share ** (1 / self.steps))
         else:
-            kept = selection.without(1 - (1 - (0.5 if self.ratio is None else self.ratio)) ** (1 / self.steps))
-        forecasts.append(selection.forecast(kept))
-        return choice.removed(found, scores, kept)
+            left = selection.without(1 - (1 - (0.5 if self.ratio is None else self.ratio)) ** (1 / self.steps))
+        expected.append(selection.expected(left))
+        return choice.removed(found, scores, left)
 
 
 def _inputs(model: Model, context: Context) -> tuple[torch.Tensor, ...]:

@@ -42,6 +42,17 @@ def importance(criterion: Criterion, model: Model, analysis: Analysis, found: It
     return _relative(scores, found)
 
 
+def without_scales(analysis: Analysis, found: Iterable[Group]) -> list[str]:
+    """The groups, by their names, whose channels go through no BatchNorm with a scale."""
+    scaled = {
+        each
+        for name in analysis.scales
+        for vector in analysis.axes.get(name, {}).values()
+        for each in analysis.classes.find(vector).tolist()
+    }
+    return list(dict.fromkeys(group.name for group in found if scaled.isdisjoint(group.classes)))
+
+
 def _norms(weight: torch.Tensor, axis: int, order: int) -> torch.Tensor:
     """The norm of each slice across an axis, over the mean of the weight's."""
     norms: torch.Tensor = torch.linalg.vector_norm(weight.detach().movedim(axis, 0).flatten(1), order, dim=1)

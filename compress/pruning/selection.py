@@ -14,7 +14,7 @@ WORDS = {"macs": "of the MACs", "parameters": "of the parameters", "latency": "o
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Expected:
     """What is expected before and after, as far as it isn't counted in the network itself: RAM in bytes, latency on a target."""
 
     costs: Costs
@@ -23,16 +23,23 @@ class Forecast:
     kept: Kept
     least: dict[str, float]
 
-    def until(self, last: "Forecast") -> "Forecast":
+    def until(self, last: "Expected") -> "Expected":
         """From before this one to after a later one."""
-        return Forecast(self.costs, last.after, self.whole, last.kept, self.least)
+        return Expected(self.costs, last.after, self.whole, last.kept, self.least)
+
+    @property
+    def timed_macs(self) -> float:
+        """The share of the whole network's MACs in operators that the target's times know of."""
+        timed = self.costs.latency
+        return 0.0 if timed is None else sum(place.operation.macs for place in timed.places) / max(1.0, self.costs.macs(self.whole))
 
     def lines(self, budget: str | None, share: float) -> list[str]:
         """For people: the target's latency and RAM, and a budget that can't be kept."""
         said = []
         timed, small = self.costs.latency, self.after.latency
         if timed and small:
-            said.append(f"expected on {timed.target}: {timed.words(timed(self.whole))} -> {timed.words(small(self.kept))}")
+            covered = f"{self.timed_macs:.0%} of the MACs are in operators that are timed"
+            said.append(f"expected on {timed.target}: {timed.words(timed(self.whole))} -> {timed.words(small(self.kept))}; {covered}")
         if timed or budget == "ram":
             said.append(f"expected RAM of activations: {self.costs.ram(self.whole):,} -> {self.after.ram(self.kept):,} bytes")
         if budget:
@@ -49,7 +56,7 @@ class Forecast:
         found: dict[str, Any] = {"ram_bytes": {"before": self.costs.ram(self.whole), "after": self.after.ram(self.kept)}}
         timed, small = self.costs.latency, self.after.latency
         if timed and small:
-            found["target"] = timed.target
+            found["target"], found["timed_macs"] = timed.target, self.timed_macs
             found["latency"] = {"unit": timed.unit, "before": timed(self.whole), "after": small(self.kept)}
             found["operators"] = [
                 {
@@ -109,11 +116,11 @@ class Selection:
             return steps.cheapest(self.groups, self.scores, self.stairs, latency, budget)
         return steps.given_back(self.groups, self.scores, self.stairs, choice.to_limit(self.without, cost, limit), budget)
 
-    def forecast(self, kept: Kept) -> Forecast:
+    def expected(self, kept: Kept) -> Expected:
         """What keeping so many is expected to cost."""
         least = tuple(group.kept(choice.LARGEST_SHARE, 1) for group in self.groups)
         shares = {name: self.costs.by(name)(least) / self.costs.by(name)(self.whole) for name in self.costs.known()}
-        return Forecast(self.costs, self.costs, self.whole, kept, shares)
+        return Expected(self.costs, self.costs, self.whole, kept, shares)
 
     def _prices(self) -> Scores:
         """Importance, against the MACs that a channel costs where the criterion tells what a removal costs."""

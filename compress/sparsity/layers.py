@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import fx
 
+from compress.keep import kept
 from compress.lowering import batchnorm
 from compress.lowering.nodes import argument, constant
 from compress.model import Model, layer_name
 from compress.pruning.analysis import named_arguments, operator
 from compress.pruning.patches import SUPPORTED, Geometry
-from targets.errors import UserError, did_you_mean
+from targets.errors import UserError
 
 TRANSPOSED = frozenset({"conv_transpose1d", "conv_transpose2d"})
 WEIGHTED = SUPPORTED | TRANSPOSED | {"conv3d", "conv_transpose3d"}
@@ -73,11 +73,8 @@ def find(model: Model, keep: Iterable[str], word: str) -> list[Layer]:
         if isinstance(weight, fx.Node) and weight.op == "get_attr" and str(weight.target) not in {layer.weight for layer in layers}:
             groups = named_arguments(node, node.args, node.kwargs).get("groups", 1)
             layers.append(Layer(node, layer_name(node), str(weight.target), groups))
-    names = [layer.name for layer in layers]
-    for pattern in keep:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(f"keep: '{pattern}' matches no layer; {did_you_mean(pattern, names)}")
-    left = [layer for layer in layers if not any(fnmatchcase(layer.name, pattern) for pattern in keep)]
+    whole = kept(keep, (layer.name for layer in layers))
+    left = [layer for layer in layers if layer.name not in whole]
     if not left:
         raise UserError(f"{word} finds no weights of convolutions or linear layers to change in {model.name}")
     return left
