@@ -8,8 +8,9 @@ from compress.factorization.layers import Layer
 from compress.factorization.methods import Candidate, Task
 from compress.progress import Progress
 from compress.staircase import table
+from compress.staircase.convolution import convolution, image_size
 from compress.staircase.files import Precision
-from compress.staircase.operation import Operation, Pair
+from compress.staircase.operation import Operation
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,9 @@ def measure(tasks: Mapping[str, Task], chosen: Chosen, target: str, precision: P
 
 def whole(layer: Layer) -> Operation | None:
     """A layer as an operator of a file; None where it has groups."""
-    geometry = layer.geometry
-    if layer.groups > 1:
-        return None
-    if geometry.linear:
+    if layer.geometry.linear:
         return Operation("fully_connected", (1, layer.output_positions), layer.inputs, layer.outputs)
-    padded = any(geometry.padding)
-    stride, (high, wide) = _pair(geometry.stride), _size(layer.node.meta["val"].shape)
-    size = (high * stride[0], wide * stride[1]) if padded else _size(layer.node.all_input_nodes[0].meta["val"].shape)
-    kernel, dilation = _pair(geometry.kernel), _pair(geometry.dilation)
-    return Operation("conv_2d", size, layer.inputs, layer.outputs, kernel, stride, dilation, padded)
+    return convolution(layer.geometry, layer.node.all_input_nodes[0].meta["val"].shape, layer.node.meta["val"].shape)
 
 
 def factors(operation: Operation, layer: Layer, chosen: Candidate) -> tuple[Operation, ...]:
@@ -64,14 +58,5 @@ def factors(operation: Operation, layer: Layer, chosen: Candidate) -> tuple[Oper
     rank = chosen.ranks[-1]
     if chosen.method == "svd":
         return replace(operation, outputs=rank), replace(last, inputs=rank)
-    first = replace(last, size=_size(layer.node.all_input_nodes[0].meta["val"].shape), outputs=chosen.ranks[0])
+    first = replace(last, size=image_size(layer.node.all_input_nodes[0].meta["val"].shape), outputs=chosen.ranks[0])
     return first, replace(operation, inputs=chosen.ranks[0], outputs=rank), replace(last, inputs=rank)
-
-
-def _size(shape: tuple[int, ...]) -> Pair:
-    """(height, width) of [N, C, W] or [N, C, H, W]."""
-    return (1, shape[2]) if len(shape) == 3 else (shape[2], shape[3])
-
-
-def _pair(numbers: tuple[int, ...]) -> Pair:
-    return numbers[0], numbers[-1]

@@ -10,9 +10,12 @@ from compress.context import Context
 from compress.factorization import choice, layers, methods, moments, surgery, timing
 from compress.factorization.methods import Candidate, Method, Task
 from compress.factorization.timing import Times
+from compress.keep import kept
 from compress.model import Model, Stage, Step
 from compress.pruning.correction import Whole, correct
 from compress.recipe import plain
+from compress.staircase import table
+from compress.staircase.files import Precision
 from targets import boards
 from targets.errors import UserError, did_you_mean
 
@@ -56,7 +59,7 @@ class LowRank:
     weighted: bool = True
     correct: bool = True
     target: str | None = None
-    precision: Literal["int8", "float"] = "int8"
+    precision: Precision = "int8"
 
     def __post_init__(self) -> None:
         for name in ("macs", "energy"):
@@ -68,10 +71,10 @@ class LowRank:
         possible = ("auto", *get_args(Method))
         if self.method not in possible:
             raise UserError(f"method '{self.method}' is not known; {did_you_mean(str(self.method), possible)}")
-        if self.precision not in ("int8", "float"):
-            raise UserError(f"precision '{self.precision}' is not known; possible: float, int8")
+        if self.precision not in get_args(Precision):
+            raise UserError(f"precision '{self.precision}' is not known; {did_you_mean(str(self.precision), get_args(Precision))}")
         if self.target is not None:
-            boards.load(self.target)
+            table.refuse_untimed(self.target)
         if self.multiple_of < 1:
             raise UserError(f"multiple_of must be at least 1, not {self.multiple_of}")
         for pattern, given in self.ranks.items():
@@ -84,8 +87,9 @@ class LowRank:
             raise UserError("low_rank: there are no calibration samples; set 'calibration' under 'data', or weighted and correct to false")
         found, whole = layers.find(model)
         names = [layer.name for layer in found]
-        self._check(names, whole)
-        free = [layer for layer in found if not _matches(layer.name, self.keep)]
+        self._check_ranks(names, whole)
+        kept_whole = kept(self.keep, [*names, *whole])
+        free = [layer for layer in found if layer.name not in kept_whole]
         seen = moments.gather(model, free, context) if self.weighted and free else {layer.name: moments.unknown(layer) for layer in free}
         tasks = {layer.name: Task(layer, seen[layer.name], self.multiple_of) for layer in free}
         chosen, times = self._choose(model, tasks, context)
@@ -138,17 +142,15 @@ class LowRank:
     def _times(self, tasks: dict[str, Task], chosen: choice.Chosen, context: Context) -> dict[str, Times]:
         return {} if self.target is None else timing.measure(tasks, chosen, self.target, self.precision, context.progress)
 
-    def _check(self, names: list[str], whole: dict[str, str]) -> None:
-        """Every pattern matches a layer, and those of `ranks` no layer that can't be factored alone."""
-        for option, patterns in (("ranks", self.ranks), ("keep", self.keep)):
-            for pattern in patterns:
-                if any(fnmatchcase(name, pattern) for name in names):
-                    continue
-                reason = next((f"{name} can't be factored: {why}" for name, why in whole.items() if fnmatchcase(name, pattern)), None)
-                if reason is None:
-                    raise UserError(f"{option}: '{pattern}' matches no layer; {did_you_mean(pattern, [*names, *whole])}")
-                if option == "ranks":
-                    raise UserError(f"ranks: {reason}; leave '{pattern}' out")
+    def _check_ranks(self, names: list[str], whole: dict[str, str]) -> None:
+        """Every pattern of `ranks` matches a layer that can be factored."""
+        for pattern in self.ranks:
+            if any(fnmatchcase(name, pattern) for name in names):
+                continue
+            reason = next((f"{name} can't be factored: {why}" for name, why in whole.items() if fnmatchcase(name, pattern)), None)
+            if reason is None:
+                raise UserError(f"ranks: '{pattern}' matches no layer; {did_you_mean(pattern, [*names, *whole])}")
+            raise UserError(f"ranks: {reason}; leave '{pattern}' out")
 
     def _result(self, model: Model, made: Model, chosen: choice.Chosen, lines: list[str]) -> Model:
         """The new model, with what was done to each layer."""
@@ -158,10 +160,6 @@ class LowRank:
             lines.append(f"{after['macs'] / before['macs']:.2%} of the MACs are left, more than macs: {self.macs:.2%} asks for")
         factored = {name: {"method": each.method, "ranks": list(each.ranks)} for name, each in chosen.items()}
         return model.then(made.graph, Step("low_rank", plain(self), tuple(lines), {"factors": factored, "before": before, "after": after}))
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _several(ranks: Ranks) -> tuple[int, ...]:

@@ -1,6 +1,5 @@
 """What a network takes on a target, as a function of how many channels are left: the sum of its operators' measured staircases."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,8 +15,9 @@ from compress.pruning.patches import Geometry
 from compress.pruning.sizes import Sizes, Width
 from compress.pruning.surgery import weight_of
 from compress.staircase import curves, table
+from compress.staircase.convolution import convolution, pair
 from compress.staircase.files import Precision
-from compress.staircase.operation import Kind, Operation, Pair
+from compress.staircase.operation import Operation, Pair
 from targets.errors import UserError
 
 
@@ -138,9 +138,9 @@ def _on_image(name: str, node: fx.Node, shape: torch.Size, made: torch.Size) -> 
     if name not in ("avg_pool2d", "max_pool2d"):
         return None
     given = named_arguments(node, node.args, node.kwargs)
-    kernel = _pair(given["kernel_size"])
-    stride = _pair(given["stride"] or kernel)
-    padded = any(_pair(given["padding"]))
+    kernel = pair(given["kernel_size"])
+    stride = pair(given["stride"] or kernel)
+    padded = any(pair(given["padding"]))
     whole = (made[2] * stride[0], made[3] * stride[1]) if padded else size
     return Operation("average_pool_2d" if name == "avg_pool2d" else "max_pool_2d", whole, channels, channels, kernel, stride, padded=padded)
 
@@ -149,22 +149,4 @@ def _convolution(node: fx.Node, sizes: Sizes, shape: torch.Size, made: torch.Siz
     weight: Any = node.args[1]
     if weight.op != "get_attr" or len(shape) != len(weight_of(sizes.graph, weight.target).shape):
         return None
-    values = weight_of(sizes.graph, weight.target)
-    geometry = Geometry.of(node, values)
-    depthwise = geometry.groups == shape[1] == made[1] and values.shape[1] == 1
-    if geometry.groups > 1 and not depthwise:
-        return None
-    padded = any(geometry.padding)
-    kernel, stride, dilation = _pair(geometry.kernel), _pair(geometry.stride), _pair(geometry.dilation)
-    output = (1,) * (4 - len(made)) + tuple(made[2:])
-    spans = (1,) * (4 - len(shape)) + tuple(shape[2:])
-    size = tuple(size * step if padded else given for size, step, given in zip(output, stride, spans, strict=True))
-    kind: Kind = "depthwise_conv_2d" if depthwise else "conv_2d"
-    return Operation(kind, _pair(size), shape[1], made[1], kernel, stride, dilation, padded)
-
-
-def _pair(value: int | Sequence[int]) -> Pair:
-    if isinstance(value, int):
-        return value, value
-    numbers = tuple(value)
-    return (numbers[0], numbers[-1])
+    return convolution(Geometry.of(node, weight_of(sizes.graph, weight.target)), shape, made)
