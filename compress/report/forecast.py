@@ -76,8 +76,10 @@ def show(found: Forecast, console: Console) -> None:
     if found.untrained:
         terminal.show_line(console, "not trained", "dim", f"{', '.join(found.untrained)}; {STAND_IN}")
     if found.other_macs is not None:
-        macs = wording.count(found.other_macs)
-        text = f"MACs, parameters and sizes of the last rows: with other samples and weights the MACs were {macs}"
+        text = (
+            f"MACs, parameters and sizes of the last rows: {found.versions[-1].macs:,} MACs now, "
+            f"{found.other_macs:,} with other samples and weights"
+        )
         terminal.show_line(console, "estimated", "yellow", text)
     for warning in found.warnings:
         terminal.show_line(console, "won't pay" if warning not in found.versions[-1].blocked else "won't work", "bold yellow", warning)
