@@ -91,8 +91,7 @@ def test_a_network_is_tried_with_everything(inspect, files):
     assert [port["shape"] for port in found["outputs"]] == [[1, 3]]
     assert {name for name, _ in works(found["passes"])} == {ability["name"] for ability in found["passes"]} == set(PASSES.names())
     tried = {(ability["name"], ability["on"]) for ability in found["exports"]}
-    assert tried - works(found["exports"]) == {("c", "float")}
-    assert "quantize the model to int8" in next(each["reason"] for each in found["exports"] if not each["works"])
+    assert tried == works(found["exports"]) >= {("c", "float"), ("c", "int8")}
     assert {ability["name"] for ability in found["targets"]} == set(boards.names())
     assert "data.npz" in found["tried_on"]
 

@@ -207,8 +207,8 @@ def test_impossible_options_are_refused(options, message):
 def test_what_can_not_be_kept_is_told_with_what_comes_nearest(model, context):
     with pytest.raises(UserError, match=r"size_kb 0\.1 can't be kept: with the cheapest of 'schemes' in every layer it is 1\.\d"):
         MixedPrecision(size_kb=0.1)(model, context)
-    with pytest.raises(UserError, match=r"latency_ms: no time on nano-33-ble to go by: float left out: .*float32"):
-        MixedPrecision(latency_ms=1, schemes=("float",), target="nano-33-ble")(model, context)
+    with pytest.raises(UserError, match=r"latency_ms: no time on pixel-8 to go by: float left out: pixel-8: no time: no benchmark_model"):
+        MixedPrecision(latency_ms=1, schemes=("float",), target="pixel-8")(model, context)
 
 
 def test_a_quality_that_the_schemes_do_not_have_is_refused(measured):

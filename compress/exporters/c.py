@@ -15,19 +15,20 @@ from targets.errors import UserError
 
 @dataclass(frozen=True)
 class C:
-    """A folder of C99 sources, integer arithmetic only, without heap or library: a function for each layer, and the weights.
+    """A folder of C99 sources without heap or library: a function for each layer, and the weights.
 
-    Made from the same conversion as the `tflite` file, so the two compute the same integers. Images are NHWC. `max_ram_kb`: kilobytes
+    Made from the same conversion as the `tflite` file, so the two compute the same numbers: integers of a quantized network with integer
+    arithmetic only, floats of one that isn't. Images are NHWC. `max_ram_kb`: kilobytes
     (of 1024 bytes) that the arena may have; where the network needs more, neighbouring layers run stripe by stripe.
     """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     max_ram_kb: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_ram_kb is not None and not 0 < self.max_ram_kb < math.inf:
             raise UserError(f"max_ram_kb: can't be {self.max_ram_kb:g}; give the kilobytes that the arena may have, such as 32")
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __call__(self, model: Model, directory: Path) -> Artifact:
         """Writes the folder `<model name>-c`, ready to drop into a firmware.
