@@ -182,7 +182,7 @@ def constant_of_shape(call: Call, sizes: Value) -> Value:
     wanted = call.sizes(sizes).tolist()
     if filled.dtype == np.int64:
         return np.full([int(size) for size in wanted], filled[0])
-    return torch.full(wanted, filled[0].item(), dtype=torch.from_numpy(filled).dtype)
+    return torch.full(wanted, filled[0].item(), dtype=torch.from_numpy(filled.copy()).dtype)  # a file's arrays can't be written to
 
 
 def range_(call: Call, start: Value, limit: Value, step: Value) -> Sizes:
