@@ -95,6 +95,9 @@ REFUSED = [
     (lambda: changed(convolution(), large_bias), "may leave 32 bits"),
     (lambda: changed(pooling("MAX_POOL_2D"), other_scale), "different scales"),
     (lambda: changed(softmax(), other_scale), "hasn't scale 1/256"),
+    (lambda: softmax(scale=1e-10), "its scales don't go together: steps of 1e-10"),
+    (lambda: convolution(output_scale=1e-14), "its scales don't go together: a multiplier of"),
+    (lambda: unary("RELU", output=(1e-30, 0)), r"has scale 1\.0+\d*e-30 and zero point 0"),
     (lambda: softmax((1, 4096)), "sum of 4096 exponentials may leave 32 bits"),
     (lambda: unary("FLOOR"), "no kernel for this operator"),
     (lambda: changed(unary("LOGISTIC", output=(1 / 256, -128)), state), "from one run to the next"),
@@ -304,6 +307,11 @@ def test_the_exact_multiplier_rounds_as_double_precision_does(first, second, out
     value = data.draw(st.integers(-limit, limit))
     rounded = (value * multiplier + (1 << (shift - 1))) >> shift
     assert max(-255, min(255, rounded)) == max(-255, min(255, round_half_away(value * scale)))
+
+
+@given(st.floats(0, 1e-20), st.integers(10, 2**31 - 1))
+def test_a_scale_below_that_of_any_sum_gives_zeros(scale, largest):
+    assert exact_multiplier(scale, largest, -255, 255) == (0, 1)
 
 
 def test_model_json_is_plain(tmp_path):

@@ -65,6 +65,16 @@ def test_a_division_by_zero_goes_to_the_limit(tmp_path):
     assert network.run([[dividends, divisors]])[0][0].ravel()[:3].tolist() == [127, -128, network.artifact.outputs[0].zero_point]
 
 
+def test_exponentials_beyond_every_float_are_saturated(tmp_path):
+    """LiteRT's reference kernel converts what is beyond an int32, which C++ leaves undefined."""
+    path = unary("EXP", output=(0.01, -128), source=(1.0, -128)).write(tmp_path / "exp.tflite")
+    (network,) = compiled([path], tmp_path)
+    sample = np.linspace(-128, 127, 256).astype(np.int8).reshape(1, 4, 8, 8)
+    made = network.run([[sample]])[0][0].ravel()
+    assert made[0] == -28
+    assert set(made[1:]) == {127}
+
+
 def test_softmax_of_hundreds_of_numbers_alike(tmp_path):
     """Each is below half a step of 1/256; LiteRT's reference kernel ends the process."""
     path = softmax((1, 1000)).write(tmp_path / "softmax.tflite")

@@ -98,3 +98,15 @@ def test_powers_of_two(tmp_path):
     (network,) = compiled([path], tmp_path)
     for want, have in zip(reference(path, samples), network.run(samples), strict=True):
         np.testing.assert_array_equal(have[0], want[0])
+
+
+@pytest.mark.parametrize("network", [convolution, dense])
+def test_the_lowest_numbers(network, tmp_path):
+    """512 products of the lowest input and the lowest weight are one more than 32 bits hold."""
+    builder = dense("int16", inputs=1024, factor=3e4) if network is dense else convolution("int16", shape=(4, 4, 256), factor=3e4)
+    stored = builder.buffers[builder.tensors[1].buffer]
+    stored.data = np.full_like(stored.data, 0x80)
+    path = builder.write(tmp_path / "net.tflite")
+    samples = [[np.full(values.shape, -(2**15), np.int16) for values in sample] for sample in random_samples(path, 1)]
+    (made,) = compiled([path], tmp_path)
+    np.testing.assert_array_equal(made.run(samples)[0][0], reference(path, samples)[0][0])

@@ -12,7 +12,7 @@ from targets.base import Artifact
 from targets.errors import ExportError, UserError
 from targets.formats import c, tflite
 from targets.formats.tflite import Graph, Operator
-from targets.microcontroller.compiler import fitting, kernels, memory, writer
+from targets.microcontroller.compiler import fitting, fixed_point, kernels, memory, writer
 from targets.microcontroller.compiler.layer import Layer
 from targets.microcontroller.compiler.node import Node
 from targets.microcontroller.compiler.streaming import Stream
@@ -74,7 +74,10 @@ def _lower(graph: Graph, operator: Operator) -> Layer:
     for index in operator.inputs:
         if index >= 0 and graph.tensors[index].variable:
             raise node.refuse("it keeps numbers from one run to the next", "give them to the model as inputs, and take them as outputs")
-    layer: Layer = OPERATORS.load(operator.name.lower())()(node)
+    try:
+        layer: Layer = OPERATORS.load(operator.name.lower())()(node)
+    except fixed_point.OutOfRangeError as error:
+        raise node.refuse(f"its scales don't go together: {error}", "quantize the model again") from None
     if not layer.is_view:
         _require_all_used(node, layer)
     return layer

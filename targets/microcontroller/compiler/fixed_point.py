@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from targets.formats.tflite_options import Activation
 
+LARGEST_MULTIPLIER = 2.0**30
 REAL_LIMITS: dict[Activation, tuple[float | None, float | None]] = {
     Activation.NONE: (None, None),
     Activation.RELU: (0.0, None),
@@ -19,11 +20,17 @@ REAL_LIMITS: dict[Activation, tuple[float | None, float | None]] = {
 }
 
 
+class OutOfRangeError(ValueError):
+    """A scale, or a ratio of scales, that the kernels' integers can't express."""
+
+
 def quantize_multiplier(value: float) -> tuple[int, int]:
     """A real multiplier as (fraction, shift): value = fraction * 2**-31 * 2**-shift, rounded half up; (0, 0) below 2**-32.
 
-    The shift goes to the right, as the kernels take it; the reference's goes to the left.
+    The shift goes to the right, as the kernels take it; the reference's goes to the left. OutOfRangeError from 2**30 on.
     """
+    if not value < LARGEST_MULTIPLIER:
+        raise OutOfRangeError(f"a multiplier of {value:g} is out of range")
     if value == 0.0:
         return 0, 0
     mantissa, shift = math.frexp(value)
@@ -80,7 +87,7 @@ def exact_multiplier(scale: float, largest: int, lowest: int, highest: int) -> t
     product stays within 63 bits. Both are steps that only rise, so it is enough that each step is at the same sum. ValueError where no
     multiplier of that width does it.
     """
-    if scale == 0.0:
+    if largest * scale < 0.5:
         return 0, 1
     shift = min(62 - largest.bit_length() - math.frexp(scale)[1], 62)
     if shift < 1:

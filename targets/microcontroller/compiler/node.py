@@ -13,6 +13,8 @@ from targets.formats.tflite_options import Activation
 from targets.microcontroller.compiler import fixed_point
 
 Options = TypeVar("Options")
+LARGEST_SCALE = 2.0**50
+"""Of a tensor; the smallest is its reciprocal. The ratio of any two is a float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,7 @@ class Node:
         if quantization is None or quantization.per_channel:
             raise self.refuse(f"tensor {tensor.name[:80]!r} is {tensor.dtype} and has not one scale", "quantize activations per tensor")
         scale, zero_point = float(quantization.scale[0]), int(quantization.zero_point[0])
-        if not (np.isfinite(scale) and scale > 0) or not self._fits(tensor, zero_point):
+        if not 1 / LARGEST_SCALE <= scale <= LARGEST_SCALE or not self._fits(tensor, zero_point):
             raise self.refuse(f"tensor {tensor.name[:80]!r} has scale {scale} and zero point {zero_point}", "quantize the model again")
         return scale, zero_point
 

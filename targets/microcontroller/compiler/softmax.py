@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.microcontroller.compiler.fixed_point import quantize_multiplier, rounding_shift
+from targets.microcontroller.compiler.fixed_point import OutOfRangeError, quantize_multiplier, rounding_shift
 from targets.microcontroller.compiler.node import Node
 
 INTEGER_BITS = 5
@@ -37,6 +37,8 @@ def radius(scale: float, beta: float) -> int:
 
 def _scaling(scale: float, beta: float) -> tuple[int, int]:
     multiplier, right = quantize_multiplier(min(beta * scale * (1 << (31 - INTEGER_BITS)), 2.0**31 - 1))
+    if right > 0:
+        raise OutOfRangeError(f"steps of {beta * scale:g} are too small for exponentials")
     return multiplier, -right
 
 

@@ -8,6 +8,9 @@ from targets.microcontroller.compiler import fixed_point, pointwise
 from targets.microcontroller.compiler.layer import Constant, Layer
 from targets.microcontroller.compiler.node import Node
 
+BEYOND = 1024.0
+"""Outside of every int8, with any zero point."""
+
 
 def tabulate(node: Node, function: Callable[[int], int]) -> Layer:
     """A layer that looks up `function` of an int8; results are saturated."""
@@ -36,7 +39,9 @@ def real(node: Node, function: Callable[[np.float32], float | np.float32]) -> La
 
     def apply(value: int) -> int:
         made = np.float32(function(np.float32(scale) * np.float32(value - zero_point)))
-        return fixed_point.round_half_away(float(made * inverse)) + output_zero_point
+        with np.errstate(over="ignore"):
+            steps = float(made * inverse)
+        return fixed_point.round_half_away(max(-BEYOND, min(BEYOND, steps))) + output_zero_point
 
     return tabulate(node, apply)
 

@@ -16,7 +16,7 @@ typedef struct {
     int64_t a0, b0, a1, b1;
 } ep_dots_int16_t;
 
-#define EP_PIECE 512 /* so many products of int16 and int8 stay within 32 bits */
+#define EP_PIECE 508 /* so many products of int16 and int8 stay within 32 bits; a multiple of four */
 
 #if EP_DSP
 /* Four taps at a time, at least one time; r7 is left out because it may be the frame pointer. */
