@@ -50,6 +50,21 @@ class Network(nn.Module):
         return self.head(torch.relu(self.left(x) + self.right(x)).mean((2, 3)))
 
 
+class Nested(nn.Module):
+    """A block within a block."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.outer, self.inner = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        y = torch.relu(self.outer(x))
+        return self.head((x + (y + torch.relu(self.inner(y)))).mean((2, 3)))
+
+
 class Tokens(nn.Module):
     """Transformer blocks, each two sums."""
 
@@ -121,6 +136,16 @@ def test_width_and_depth_make_it_smaller_and_it_learns(teacher):
     assert made.graph.get_parameter("stem.0.weight").shape == (4, 1, 3, 3)
     assert step.details["losses"][-1] < step.details["losses"][0]
     assert made(torch.zeros(3, 1, 8, 8)).shape == (3, 3)
+
+
+@pytest.mark.parametrize("network", [Nested, Tokens])
+@pytest.mark.parametrize("depth", [0.0, 0.5])
+def test_blocks_in_blocks_and_blocks_upon_blocks_go(network, depth):
+    model = capture(network().eval(), (torch.zeros(1, 1, 8, 8),))
+    student, lines = Student(depth=depth).build(model, context_for(model))
+    assert any(f"{len(blocks.find(student))} of {len(blocks.find(model))} blocks" in line for line in lines)
+    assert len(blocks.find(student)) <= depth * len(blocks.find(model))
+    assert torch.isfinite(student(torch.ones(2, 1, 8, 8))).all()
 
 
 def test_weights_that_stay_are_inherited(teacher):

@@ -45,7 +45,8 @@ def without(model: Model, blocks: Iterable[Block]) -> tuple[fx.GraphModule, dict
     graph = model.copy_graph()
     copies = dict(zip(model.graph.graph.nodes, graph.graph.nodes, strict=True))
     gone = {block.joined: block.shortcut for block in blocks}
-    for joined, shortcut in gone.items():
+    for joined in reversed([node for node in copies if node in gone]):  # so that a sum's shortcut may be a sum that goes too
+        shortcut = gone[joined]
         copies[joined].replace_all_uses_with(copies[shortcut])
         for user in copies[shortcut].users:
             _leave_alone(user)
@@ -68,9 +69,10 @@ def drop_repeated_relus(graph: fx.GraphModule) -> None:
 
 
 def least_important(model: Model, blocks: Collection[Block], count: int, context: Context) -> list[tuple[Block, float]]:
-    """Of the blocks those that are missed least, one after the other, each with what all outputs are off without it and those before.
+    """Of the blocks those that are missed least, one after the other, with what all outputs are off without it and those before.
 
-    That is the root of the mean square, relative to the outputs' own, over the first calibration samples.
+    `count`, or fewer where all others lie in those that go. What outputs are off is the root of
+    the mean square, relative to the outputs' own, over the first calibration samples.
     """
     part = context.data.calibration.first(SAMPLES)
     largest = max(value.numel() for node in model.graph.graph.nodes if isinstance(value := node.meta.get("val"), torch.Tensor))
@@ -82,6 +84,8 @@ def least_important(model: Model, blocks: Collection[Block], count: int, context
             before = [block for block, _ in chosen]
             dead = _dead(model.graph.graph, {block.joined: block.shortcut for block in before})
             left = [block for block in blocks if block not in before and block.joined not in dead]
+            if not left:
+                break  # what is left lies in blocks that are gone
             errors = {block: _error(model.graph, [*before, block], batches, wanted) for block in left}
             best = min(errors, key=errors.__getitem__)
             chosen.append((best, errors[best]))
@@ -104,9 +108,9 @@ class _Without(fx.Interpreter):
         self.gone, self.dead = gone, _dead(graph.graph, gone)
 
     def run_node(self, n: fx.Node) -> Any:
-        if n in self.gone:
-            return self.env[self.gone[n]].clone()
-        return None if n in self.dead else super().run_node(n)
+        if n in self.dead:
+            return None
+        return self.env[self.gone[n]].clone() if n in self.gone else super().run_node(n)
 
 
 def _leave_alone(node: fx.Node) -> None:

@@ -74,7 +74,8 @@ class Student:
         correct(model, graph, Whole(nodes), context)
         blocks.drop_repeated_relus(graph)
         lines = [f"student: {block.name} left out, outputs {error:.1%} off before weights are solved anew" for block, error in gone]
-        return replace(model, graph=graph), [*lines, f"student: {len(found) - len(gone)} of {len(found)} blocks x + f(x) are left"]
+        student = replace(model, graph=graph)
+        return student, [*lines, f"student: {len(blocks.find(student))} of {len(found)} blocks x + f(x) are left"]
 
     def _narrower(self, model: Model, context: Context) -> Model:
         analysis = analyse(model, RULES, fallback)
