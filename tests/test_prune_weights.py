@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pruning_networks import Network, conv, digest
+from pydantic import TypeAdapter
 from torch import nn
 
 import compress
@@ -249,6 +251,11 @@ def test_integers_keep_the_zeros_and_the_file_gets_smaller_when_zipped(following
 def test_impossible_options_are_refused(options, word):
     with pytest.raises(UserError, match=word):
         PruneWeights(**options)
+
+
+def test_a_pattern_without_quotes_is_told_how_to_be_written():
+    with pytest.raises(UserError, match=r"must stand in quotes, as in '2:4'"):
+        TypeAdapter(PruneWeights).validate_python(yaml.safe_load("pattern: 2:4"))
 
 
 def test_mistakes_met_on_the_network_are_told():

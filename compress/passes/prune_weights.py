@@ -1,9 +1,10 @@
 """Sets single weights to zero: the file compresses better, and runs no faster where kernels don't skip zeros."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import torch
+from pydantic import BeforeValidator
 
 from compress.context import Context
 from compress.model import Model, Stage, Step
@@ -43,7 +44,7 @@ class PruneWeights:
 
     sparsity: float | None = None
     criterion: Criterion = "magnitude"
-    pattern: str = "unstructured"
+    pattern: Annotated[str, BeforeValidator(patterns.quoted)] = "unstructured"
     scope: Scope = "global"
     keep: tuple[str, ...] = ()
     samples: int = 256

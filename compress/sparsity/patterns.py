@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -57,6 +58,13 @@ class Pattern:
         ranks = scores.reshape(*scores.shape[:3], -1, self.of).argsort(-1).argsort(-1)
         stays: torch.Tensor = ranks >= round(share * self.of)
         return stays.reshape(scores.shape)
+
+
+def quoted(written: Any) -> Any:
+    """What a recipe says; UserError for a number, which YAML makes of 2:4 without quotes."""
+    if isinstance(written, int):
+        raise UserError(f"pattern must stand in quotes, as in '{written // 60}:{written % 60}'; YAML read it as the number {written}")
+    return written
 
 
 def parse(text: str) -> Pattern:
