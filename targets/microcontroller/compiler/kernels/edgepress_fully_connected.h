@@ -2,7 +2,6 @@
 #ifndef EDGEPRESS_FULLY_CONNECTED_H
 #define EDGEPRESS_FULLY_CONNECTED_H
 
-#include "edgepress_mve.h"
 #include "edgepress_nibbles.h"
 
 typedef struct {
@@ -17,23 +16,6 @@ EP_INLINE int32_t ep_requantize_wide(int32_t sum, int64_t multiplier, int32_t sh
     return result > INT16_MAX ? INT16_MAX : result < INT16_MIN ? INT16_MIN : (int32_t)result;
 }
 
-/* Adds to the sum. */
-EP_INLINE int32_t ep_dot_one(const int8_t *input, const int8_t *weights, int32_t size, int32_t sum) {
-#if EP_MVE
-    EP_ROLLED for (; size > 0; size -= 16) {
-        const mve_pred16_t lanes = vctp8q((uint32_t)size);
-        sum = vmladavaq_p_s8(sum, vldrbq_z_s8(input, lanes), vldrbq_z_s8(weights, lanes), lanes);
-        input += 16;
-        weights += 16;
-    }
-#else
-    for (int32_t i = 0; i < size; i++) {
-        sum += input[i] * weights[i];
-    }
-#endif
-    return sum;
-}
-
 EP_INLINE void ep_fully_connected(const ep_fully_connected_t s, const int8_t *input, const int8_t *weights, const int32_t *bias,
                                   const int64_t *multiplier, const int8_t *shift, int8_t *output) {
     for (int32_t row = 0; row < s.rows; row++) {
@@ -42,8 +24,9 @@ EP_INLINE void ep_fully_connected(const ep_fully_connected_t s, const int8_t *in
             int32_t sum = bias[channel];
             if (s.nibbles) {
                 sum = ep_dot_nibbles(input, w, s.inputs, sum);
-            } else {
-                sum = ep_dot_one(input, w, s.inputs, sum);
+            }
+            for (int32_t i = 0; i < s.inputs && !s.nibbles; i++) {
+                sum += input[i] * w[i];
             }
             w += s.nibbles ? (s.inputs + 1) / 2 : s.inputs;
             sum = ep_requantize_wide(sum, multiplier[channel], shift[channel]) + s.output_zero_point;
