@@ -83,7 +83,7 @@ def check(seeds, folder):
 
 
 def test_random_networks(tmp_path):
-    check(range(30), tmp_path)
+    check(range(15), tmp_path)
 
 
 @pytest.mark.slow
