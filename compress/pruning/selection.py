@@ -47,7 +47,7 @@ class Expected:
             if left > share:
                 said.append(
                     f"{left:.2%} {WORDS[budget]} are left, more than {budget}: {share:.2%} asks for; the least is "
-                    f"{self.least[budget]:.2%}, with {choice.LARGEST_SHARE:.0%} of every group gone that may lose channels"
+                    f"{min(left, self.least[budget]):.2%}"
                 )
         return said
 
@@ -118,7 +118,8 @@ class Selection:
 
     def expected(self, kept: Kept) -> Expected:
         """What keeping so many is expected to cost."""
-        least = tuple(group.kept(choice.LARGEST_SHARE, 1) for group in self.groups)
+        most = choice.LARGEST_SHARE if self.scope == "global" else 1.0
+        least = tuple(group.kept(most, self.multiple_of) for group in self.groups)
         shares = {name: self.costs.by(name)(least) / self.costs.by(name)(self.whole) for name in self.costs.known()}
         return Expected(self.costs, self.costs, self.whole, kept, shares)
 
