@@ -9,7 +9,7 @@ import pytest
 from compiler_networks import dense
 from hypothesis import given
 from hypothesis import strategies as st
-from small_files import dense_tflite
+from small_files import dense_onnx, dense_tflite
 
 from compress.progress import Silent
 from compress.racing import interval, race
@@ -74,6 +74,6 @@ def test_one_file_or_a_board_without_a_clock_is_one_line(tmp_path):
     done = edgepress(dense_tflite(tmp_path / "m.tflite"))
     assert done.returncode == 2
     assert done.stderr.strip() == f"edgepress: {tmp_path / 'm.tflite'}: a race wants two files or more"
-    artifact = formats.read(tmp_path / "m.tflite")
+    artifact = formats.read(dense_onnx(tmp_path / "m.onnx"))
     with pytest.raises(UserError, match="does not work on nucleo-l4r5zi"):
         race([artifact, artifact], "nucleo-l4r5zi", QUICK, 0.02, Silent())
