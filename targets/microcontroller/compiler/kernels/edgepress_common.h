@@ -5,9 +5,18 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Armv8.1-M with vectors of integers, which take the DSP extension's place; -DEP_MVE=0 leaves them unused. */
+#if !defined(EP_MVE)
+#if defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+#define EP_MVE 1
+#else
+#define EP_MVE 0
+#endif
+#endif
+
 /* Armv7E-M and Armv8-M with the DSP extension; -DEP_DSP=0 leaves it unused. */
 #if !defined(EP_DSP)
-#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__)
+#if !EP_MVE && defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__)
 #define EP_DSP 1
 #else
 #define EP_DSP 0

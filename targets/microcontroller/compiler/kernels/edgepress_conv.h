@@ -4,6 +4,7 @@
 #define EDGEPRESS_CONV_H
 
 #include "edgepress_dsp.h"
+#include "edgepress_mve.h"
 #include "edgepress_nibbles.h"
 #include "edgepress_scalar.h"
 
@@ -39,16 +40,16 @@ EP_INLINE void ep_patch(const ep_conv_t s, const int8_t *input, int32_t top, int
     for (int32_t ky = 0; ky < s.kernel_height; ky++) {
         const int32_t y = top + ky * s.dilation_height;
         if (ep_row_inside(s, y, left)) {
-            EP_COPY(patch, input + (y * s.input_width + left) * s.input_channels, (size_t)(s.kernel_width * s.depth));
+            ep_copy_bytes(patch, input + (y * s.input_width + left) * s.input_channels, s.kernel_width * s.depth);
             patch += s.kernel_width * s.depth;
             continue;
         }
         EP_ROLLED for (int32_t kx = 0; kx < s.kernel_width; kx++) {
             const int32_t x = left + kx * s.dilation_width;
             if (ep_tap_inside(s, y, x)) {
-                EP_COPY(patch, input + (y * s.input_width + x) * s.input_channels, (size_t)s.depth);
+                ep_copy_bytes(patch, input + (y * s.input_width + x) * s.input_channels, s.depth);
             } else {
-                EP_FILL(patch, s.input_zero_point, (size_t)s.depth);
+                ep_fill_bytes(patch, s.input_zero_point, s.depth);
             }
             patch += s.depth;
         }
@@ -128,12 +129,42 @@ EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int32_t *we
 
 #else
 
+#if EP_MVE
+
+EP_INLINE int32x4_t ep_vector_output(const ep_conv_t s, int32x4_t sums, int32x4_t multiplier, int32x4_t shift) {
+    const int32x4_t scaled = ep_vector_requantize(sums, multiplier, shift, s.small);
+    return ep_vector_clamp(vaddq_n_s32(scaled, s.output_zero_point), s.lowest, s.highest);
+}
+
+/* All channels of one pixel, four at a time. */
+EP_INLINE void ep_vector_pixel(const ep_conv_t s, const int8_t *patch, const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
+                               const int8_t *shift, int8_t *output) {
+    const int32_t size = s.kernel_height * s.kernel_width * s.depth;
+    EP_ROLLED for (int32_t channel = 0; channel < s.filters; channel += 4) {
+        const mve_pred16_t lanes = vctp32q((uint32_t)(s.filters - channel));
+        const int32x4_t sums = ep_vector_dots(patch, weights, size, s.filters - channel);
+        const int32x4_t biased = vaddq_s32(sums, vldrwq_z_s32(bias + channel, lanes));
+        const int32x4_t multipliers = vldrwq_z_s32(multiplier + channel, lanes), shifts = vldrbq_z_s32(shift + channel, lanes);
+        vstrbq_p_s32(output + channel, ep_vector_output(s, biased, multipliers, shifts), lanes);
+        weights += 4 * size;
+    }
+}
+
+#endif
+
 EP_INLINE void ep_conv(const ep_conv_t s, const int8_t *input, const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
                        const int8_t *shift, int8_t *scratch, int8_t *output) {
     const int32_t size = s.kernel_height * s.kernel_width * s.depth, row = s.nibbles ? (size + 1) / 2 : size;
     for (int32_t oy = 0; oy < s.output_height; oy++) {
         for (int32_t ox = 0; ox < s.output_width; ox++) {
             ep_patch(s, input, oy * s.stride_height - s.pad_top, ox * s.stride_width - s.pad_left, scratch);
+#if EP_MVE
+            if (!s.nibbles) {
+                ep_vector_pixel(s, scratch, weights, bias, multiplier, shift, output);
+                output += s.output_channels;
+                continue;
+            }
+#endif
             const int8_t *w = weights;
             EP_ROLLED for (int32_t channel = 0; channel < s.filters; channel += 2) {
                 const int32_t both = s.paired || channel + 1 < s.filters;

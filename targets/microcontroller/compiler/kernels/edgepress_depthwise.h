@@ -23,6 +23,9 @@ EP_INLINE void ep_fill_plane(const ep_conv_t s, const int8_t *input, int8_t *pla
     EP_ROLLED for (int32_t y = 0; y < rows; y++) {
         const int8_t *from = input + y * s.input_width * step;
         int8_t *to = plane + (y + s.pad_top) * ep_plane_width(s) + s.pad_left;
+#if EP_MVE
+        ep_vector_gather(from, step, columns, to);
+#else
         EP_ROLLED for (int32_t x = columns / 4; x > 0; x--) {
             const int8_t a = from[0], b = from[step], c = from[2 * step], d = from[3 * step];
             to[0] = a;
@@ -35,6 +38,7 @@ EP_INLINE void ep_fill_plane(const ep_conv_t s, const int8_t *input, int8_t *pla
         for (int32_t x = 0; x < columns % 4; x++) {
             to[x] = from[x * step];
         }
+#endif
     }
 }
 
@@ -56,6 +60,37 @@ EP_INLINE void ep_depthwise_taps(const ep_conv_t s, const int8_t *plane, const i
         }
     }
 }
+
+#if EP_MVE
+
+/* One channel, four pixels of a row at a time. */
+EP_INLINE void ep_depthwise_vector(const ep_conv_t s, const int8_t *plane, const int8_t *weights, int32_t bias, int32_t multiplier,
+                                   int32_t shift, int8_t *output) {
+    const uint32x4_t columns = ep_vector_places(s.stride_width), pixels = ep_vector_places(s.output_channels);
+    const int32_t down = s.dilation_height * ep_plane_width(s);
+    EP_ROLLED for (int32_t oy = 0; oy < s.output_height; oy++) {
+        const int8_t *row = plane + oy * s.stride_height * ep_plane_width(s);
+        int8_t *to = output;
+        EP_ROLLED for (int32_t rest = s.output_width; rest > 0; rest -= 4) {
+            const mve_pred16_t lanes = vctp32q((uint32_t)rest);
+            int32x4_t sums = vdupq_n_s32(bias);
+            for (int32_t ky = 0; ky < s.kernel_height; ky++) {
+                for (int32_t kx = 0; kx < s.kernel_width; kx++) {
+                    const int8_t *const from = row + ky * down + kx * s.dilation_width;
+                    const int32x4_t x = s.stride_width == 1 ? vldrbq_z_s32(from, lanes) : vldrbq_gather_offset_z_s32(from, columns, lanes);
+                    sums = vmlaq_n_s32(sums, x, weights[ky * s.kernel_width + kx]);
+                }
+            }
+            sums = ep_vector_output(s, sums, vdupq_n_s32(multiplier), vdupq_n_s32(shift));
+            vstrbq_scatter_offset_p_s32(to, pixels, sums, lanes);
+            row += 4 * s.stride_width;
+            to += 4 * s.output_channels;
+        }
+        output += s.output_width * s.output_channels;
+    }
+}
+
+#endif
 
 #if EP_DSP
 
@@ -151,7 +186,11 @@ EP_INLINE void ep_depthwise(const ep_conv_t s, const int8_t *input, const int8_t
             continue;
         }
 #endif
+#if EP_MVE
+        ep_depthwise_vector(s, plane, w, bias[channel], multiplier[channel], shift[channel], output + channel);
+#else
         ep_depthwise_taps(s, plane, w, bias[channel], multiplier[channel], shift[channel], output + channel);
+#endif
     }
 }
 

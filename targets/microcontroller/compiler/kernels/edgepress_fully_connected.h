@@ -2,6 +2,7 @@
 #ifndef EDGEPRESS_FULLY_CONNECTED_H
 #define EDGEPRESS_FULLY_CONNECTED_H
 
+#include "edgepress_mve.h"
 #include "edgepress_nibbles.h"
 
 typedef struct {
@@ -22,12 +23,7 @@ EP_INLINE void ep_fully_connected(const ep_fully_connected_t s, const int8_t *in
         const int8_t *w = weights;
         for (int32_t channel = 0; channel < s.outputs; channel++) {
             int32_t sum = bias[channel];
-            if (s.nibbles) {
-                sum = ep_dot_nibbles(input, w, s.inputs, sum);
-            }
-            for (int32_t i = 0; i < s.inputs && !s.nibbles; i++) {
-                sum += input[i] * w[i];
-            }
+            sum = s.nibbles ? ep_dot_nibbles(input, w, s.inputs, sum) : ep_dot_bytes(input, w, s.inputs, sum);
             w += s.nibbles ? (s.inputs + 1) / 2 : s.inputs;
             sum = ep_requantize_wide(sum, multiplier[channel], shift[channel]) + s.output_zero_point;
             *output++ = (int8_t)ep_clamp(sum, s.lowest, s.highest);
