@@ -1,10 +1,10 @@
 """Damaged .tflite files: one clear error, or C that still does what LiteRT does; never a crash, an endless loop or much memory."""
 
+import multiprocessing
 import os
-import pickle
 import resource
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from targets.microcontroller.compiler import compile_tflite
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "mlperf_tiny"
 SECONDS, MEGABYTES = 20, 1024
+PROCESSES = multiprocessing.get_context("forkserver")  # forks a process that has no threads
+PROCESSES.set_forkserver_preload(["tflite_files"])
 
 
 @contextmanager
@@ -55,27 +57,28 @@ def survives(path: Path) -> bool:
     return not message
 
 
+def answer(pipe, path: Path, samples: list) -> None:
+    """Sends what LiteRT makes of the samples, or nothing, where it doesn't take the file or takes too long."""
+    signal.alarm(SECONDS)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    with suppress(RuntimeError, ValueError):
+        pipe.send(reference(path, samples))
+
+
 def wanted(path: Path, samples: list) -> list | None:
     """What LiteRT makes of the samples, in a process of its own, which a damaged file may bring down: None then."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        signal.alarm(SECONDS)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        with os.fdopen(writer, "wb") as pipe:
-            try:
-                pickle.dump(reference(path, samples), pipe)
-            except (RuntimeError, ValueError):
-                pass
-            finally:
-                pipe.flush()
-                os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        content = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(content) if content else None  # noqa: S301  written by ourselves
+    receiver, sender = PROCESSES.Pipe(duplex=False)
+    child = PROCESSES.Process(target=answer, args=(sender, path, samples))
+    child.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        return None
+    finally:
+        child.join()
+        child.close()
+        receiver.close()
 
 
 def same(network: Compiled, path: Path) -> None:
