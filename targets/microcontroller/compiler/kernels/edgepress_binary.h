@@ -10,9 +10,8 @@ EP_INLINE void ep_binary_T(const ep_binary_t s, char operation, const element_t 
             for (int32_t c = 0; c < s.size2; c++) {
                 const element_t *x = first + a * s.first0 + b * s.first1 + c * s.first2;
                 const element_t *y = second + a * s.second0 + b * s.second1 + c * s.second2;
-                for (int32_t d = 0; d < s.size3; d++) {
-                    *output++ = (element_t)ep_binary_one_T(s, operation, x[d * s.first3], y[d * s.second3]);
-                }
+                ep_binary_row_T(s, operation, x, y, output);
+                output += s.size3;
             }
         }
     }

@@ -3,6 +3,7 @@
 #define EDGEPRESS_ELEMENTWISE_H
 
 #include "edgepress_fixed_point.h"
+#include "edgepress_mve.h"
 
 /* Every int8 function of one input is a table, in the order of the input's bits: 0 to 127, then -128 to -1. */
 EP_INLINE void ep_lookup(int32_t size, const int8_t *input, const int8_t *table, int8_t *output) {
@@ -121,6 +122,42 @@ EP_INLINE int32_t ep_binary_one(const ep_binary_t s, char operation, int32_t fir
         result = ep_add_one(s, first, second, operation == '+' ? 1 : -1);
     }
     return ep_clamp(result + s.output_zero_point, s.lowest, s.highest);
+}
+
+#if EP_MVE
+
+EP_INLINE int32x4_t ep_vector_operand(const int8_t *from, mve_pred16_t lanes, int32_t zero_point, int32_t multiplier, int32_t shift) {
+    const int32x4_t x = vsubq_n_s32(vldrbq_z_s32(from, lanes), zero_point);
+    return ep_vector_requantize(vshlq_n_s32(x, 20), vdupq_n_s32(multiplier), vdupq_n_s32(shift), 1);
+}
+
+EP_INLINE void ep_add_row(const ep_binary_t s, int32_t sign, const int8_t *first, const int8_t *second, int8_t *output) {
+    EP_ROLLED for (int32_t rest = s.size3; rest > 0; rest -= 4) {
+        const mve_pred16_t lanes = vctp32q((uint32_t)rest);
+        const int32x4_t a = ep_vector_operand(first, lanes, s.first_zero_point, s.first_multiplier, s.first_shift);
+        const int32x4_t b = ep_vector_operand(second, lanes, s.second_zero_point, s.second_multiplier, s.second_shift);
+        const int32x4_t sums = vmlaq_n_s32(a, b, sign);
+        const int32x4_t scaled = ep_vector_requantize(sums, vdupq_n_s32(s.output_multiplier), vdupq_n_s32(s.output_shift), 1);
+        vstrbq_p_s32(output, ep_vector_clamp(vaddq_n_s32(scaled, s.output_zero_point), s.lowest, s.highest), lanes);
+        first += 4;
+        second += 4;
+        output += 4;
+    }
+}
+
+#endif
+
+/* The innermost loop. */
+EP_INLINE void ep_binary_row(const ep_binary_t s, char operation, const int8_t *first, const int8_t *second, int8_t *output) {
+#if EP_MVE
+    if ((operation == '+' || operation == '-') && s.first3 == 1 && s.second3 == 1) {
+        ep_add_row(s, operation == '+' ? 1 : -1, first, second, output);
+        return;
+    }
+#endif
+    for (int32_t d = 0; d < s.size3; d++) {
+        *output++ = (int8_t)ep_binary_one(s, operation, first[d * s.first3], second[d * s.second3]);
+    }
 }
 
 #endif

@@ -26,4 +26,11 @@ EP_INLINE float ep_binary_one_float32(const ep_binary_t s, char operation, float
     }
 }
 
+/* The innermost loop. */
+EP_INLINE void ep_binary_row_float32(const ep_binary_t s, char operation, const float *first, const float *second, float *output) {
+    for (int32_t d = 0; d < s.size3; d++) {
+        *output++ = ep_binary_one_float32(s, operation, first[d * s.first3], second[d * s.second3]);
+    }
+}
+
 #endif

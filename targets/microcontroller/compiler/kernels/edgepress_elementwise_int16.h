@@ -26,4 +26,11 @@ EP_INLINE int32_t ep_binary_one_int16(const ep_binary_t s, char operation, int32
     return ep_clamp(ep_requantize(operation == '+' ? a + b : a - b, s.output_multiplier, s.output_shift), s.lowest, s.highest);
 }
 
+/* The innermost loop. */
+EP_INLINE void ep_binary_row_int16(const ep_binary_t s, char operation, const int16_t *first, const int16_t *second, int16_t *output) {
+    for (int32_t d = 0; d < s.size3; d++) {
+        *output++ = (int16_t)ep_binary_one_int16(s, operation, first[d * s.first3], second[d * s.second3]);
+    }
+}
+
 #endif
