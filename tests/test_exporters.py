@@ -130,8 +130,15 @@ class Plain(nn.Module):
         return self.head((both + both.mean((2, 3), keepdim=True)).mean((2, 3)).reshape(-1, 4, 2).flatten(1))
 
 
-@pytest.mark.parametrize("quantize", [False, True])
-@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+@pytest.mark.parametrize(
+    ("quantize", "layout"),
+    [
+        (True, "nhwc"),
+        (False, "nchw"),
+        pytest.param(True, "nchw", marks=pytest.mark.slow),
+        pytest.param(False, "nhwc", marks=pytest.mark.slow),
+    ],
+)
 def test_plain_operators_make_the_same_file_with_one_trace_as_with_three(quantize, layout, tmp_path, monkeypatch):
     model = model_of(Plain, (4, 8, 8))
     if quantize:

@@ -216,7 +216,9 @@ def test_steps_go_fast_at_first_and_train_between(pattern, monkeypatch):
     assert [step.name for step in sparse.history] == ["prune_weights"]
 
 
-@pytest.mark.parametrize("following", [[Quantize()], [Qat(epochs=1, teacher="none")]], ids=["quantize", "qat"])
+@pytest.mark.parametrize(
+    "following", [[Quantize()], pytest.param([Qat(epochs=1, teacher="none")], marks=pytest.mark.slow)], ids=["quantize", "qat"]
+)
 def test_integers_keep_the_zeros_and_the_file_gets_smaller_when_zipped(following, tmp_path):
     given = context(MODEL)
     sizes = []
