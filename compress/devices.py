@@ -2,32 +2,27 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
-def side_by_side(works: Sequence[Callable[[], T]]) -> list[T]:
-    """What each of these gives, in their order. All begin at once: the first here, the others in threads of their own.
+def side_by_side(works: Sequence[Callable[[], None]]) -> None:
+    """Does all of these at once: the first here, the others in threads of their own.
 
-    The first error is raised when all have ended. Ctrl-C is taken while the first works or the others are waited for, and leaves them.
+    The first error is raised when all have ended. Ctrl-C is taken at once and leaves the others, which end with the process.
     """
-    found: dict[int, T] = {}
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
 
-    def do(number: int, work: Callable[[], T]) -> None:
+    def do(work: Callable[[], None]) -> None:
         try:
-            found[number] = work()
-        except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+            work()
+        except Exception as error:  # noqa: BLE001  raised again where all have ended
             errors.append(error)
 
-    threads = [threading.Thread(target=do, args=entry, daemon=True) for entry in enumerate(works) if entry[0]]
+    threads = [threading.Thread(target=do, args=(work,), daemon=True) for work in works[1:]]
     for thread in threads:
         thread.start()
-    if works:
-        found[0] = works[0]()
+    for work in works[:1]:
+        do(work)
     for thread in threads:
         thread.join()
     if errors:
         raise errors[0]
-    return [found[number] for number in range(len(works))]

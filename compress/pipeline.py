@@ -97,7 +97,7 @@ def apply(recipe: Recipe, model: Model, context: Context) -> tuple[Model, tuple[
                 model = replace(store.load(folder), name=model.name, labels=model.labels, origin=model.origin or model)
             cached.append(name)
             continue
-        checkpoints = cache_folder("passes", f"{folder.name}-unfinished")
+        checkpoints = folder.with_name(f"{folder.name}-unfinished")
         model = apply_one(name, options, model, replace(context, directory=checkpoints))
         store.save(model, folder)
         store.remove(checkpoints)

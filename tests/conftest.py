@@ -16,6 +16,17 @@ DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 RECIPES = Path(__file__).parent.parent / "recipes"
 
 
+@pytest.fixture
+def one_thread():
+    """Torch adds in one order only."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """Results of earlier runs never decide a test. What takes minutes to set up (an emulated Pi, a compiler's start) is shared."""

@@ -26,12 +26,7 @@ from masked import Masked
 IMAGE = torch.zeros(1, 3, 8, 8)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def context(model, samples=16):

@@ -12,13 +12,7 @@ from compress.metrics import metric
 from compress.model import capture
 from compress.passes.prune_channels import PruneChannels
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def noise(shape, samples, seed):

@@ -23,12 +23,7 @@ BOARD = "nucleo-l4r5zi"
 IMAGE = torch.zeros(1, 3, 12, 12)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Residual(nn.Module):

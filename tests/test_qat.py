@@ -38,12 +38,7 @@ QUICK = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16}
 quantized_decomposed = torch.ops.quantized_decomposed
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Classifier(nn.Module):

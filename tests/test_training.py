@@ -23,13 +23,7 @@ from compress.passes.finetune import Finetune
 from compress.progress import Silent
 from targets.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Network(nn.Module):

@@ -16,7 +16,7 @@ from targets.errors import UserError
 @click.option("--max-ram-kb", type=click.FloatRange(0, min_open=True), help="Kilobytes for the arena; layers run in stripes for it.")
 @json_option
 def command(file: Path, output: Path | None, max_ram_kb: float | None, as_json: bool) -> None:
-    """Turn a quantized .tflite FILE, anybody's, into a folder of C for a microcontroller's firmware.
+    """Turn a .tflite FILE, anybody's, into a folder of C for a microcontroller's firmware.
 
     \b
     Example:

@@ -20,8 +20,8 @@ class RaspberryPi:
     """Files on the board that the user names (`device: ssh://user@host`, see `device`), else on its core emulated by QEMU's user mode.
 
     Emulated, these are the kernels that the core would run, instruction by instruction.
-    Outputs are those of the runtime's aarch64 kernels for this core, and instructions of one inference are counted: both are
-    the same each time. The latency is an estimate from that count (see `estimate`); RAM and times of operators aren't known.
+    Outputs are those of the runtime's aarch64 kernels for this core, and instructions of one inference, and of each operator of a
+    `.tflite` file, are counted: all are the same each time. The latency is an estimate from that count (see `estimate`); RAM isn't known.
     Setting `kernels` as for the host.
     """
 
