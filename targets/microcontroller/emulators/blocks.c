@@ -2,8 +2,9 @@
  *
  * The file named by the argument owners= has a line "address bytes" for each function that is an owner, numbered from 1 on: each has
  * counts of its own, for what ran from when the core was last in it until it came into another one. At the end, a line
- * "owner address bytes executions fallthroughs" for each block that ran is written to the file named by the argument out=. No header of QEMU is needed: what is used of the API, declared here, is the same in all its versions, of which
- * PLUGIN_VERSION names one that the QEMU at hand accepts (1 up to QEMU 8, 2 from QEMU 9 on).
+ * "owner address bytes executions fallthroughs" for each block that ran is written to the file named by the argument out=. No header
+ * of QEMU is needed: what is used of the API, declared here, is the same in all its versions, of which PLUGIN_VERSION names one that
+ * the QEMU at hand accepts (1 up to QEMU 8, 2 from QEMU 9 on).
  */
 #include <inttypes.h>
 #include <stddef.h>
