@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pruning_networks import digest
-from test_training import Network, _one_thread, accuracy, arrays_to_data, blobs, context_for, network  # noqa: F401  a fixture
+from test_training import Network, accuracy, arrays_to_data, blobs, context_for, network
 from torch import nn
 
 from compress.distillation.kinds import KINDS
@@ -23,6 +23,7 @@ from compress.recipe import build, plain
 from compress.training import Batch
 from targets.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = {"epochs": 3, "learning_rate": 0.01, "batch_size": 32}
 
 

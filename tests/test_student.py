@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from pruning_networks import digest
-from test_training import _one_thread, arrays_to_data, blobs, context_for  # noqa: F401  a fixture
+from test_training import blobs, context_for
 from torch import nn
 
 from compress import cost
@@ -16,6 +16,8 @@ from compress.passes.distill import Distill
 from compress.passes.finetune import Finetune
 from compress.recipe import build
 from targets.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Residual(nn.Module):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from test_distillation import Stages
-from test_training import Split, _one_thread, accuracy, blobs, context_for, network  # noqa: F401  a fixture
+from test_training import Split, accuracy, blobs, context_for, network
 from torch import nn
 
 from compress.data.base import Data
@@ -16,6 +16,8 @@ from compress.passes.distill import Distill
 from compress.passes.finetune import Finetune
 from compress.passes.prune_channels import PruneChannels
 from targets.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

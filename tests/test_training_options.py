@@ -9,13 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pruning_networks import digest
-from test_training import StopAfter, _one_thread, accuracy, arrays_to_data, blobs, context_for, network  # noqa: F401  a fixture
+from test_training import StopAfter, accuracy, arrays_to_data, blobs, context_for, network
 
 from compress.passes.finetune import Finetune
 from compress.training import Batch, TrainingOptions
 from compress.training.augmentation import Augmentation
 from targets.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FAST = Finetune(epochs=6, learning_rate=0.02, batch_size=32)
 EVERYTHING = replace(
     FAST, augment=("flip", "crop", "mixup", "cutmix"), ema=0.9, patience=5, schedule="step", teacher="self", losses=("features",)
