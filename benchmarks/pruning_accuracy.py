@@ -6,6 +6,7 @@ FOLDER holds `job.json` (network, tool, macs_ratio, seed, epochs, samples, held_
 import copy
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from compress.data.base import Data, Split
 from compress.model import Model
 
 NETWORKS = ("resnet56", "resnet20_jpeg")
-TOOLS = ("edgepress", "torch-pruning-l2", "torch-pruning-taylor")
+TOOLS = ("edgepress", *(f"torch-pruning {how} {scope} {which}" for how in ("l2", "taylor") for scope in ("local", "global") for which in ("all", "inner")))
 TRAINING = {"learning_rate": 3e-3, "batch_size": 128, "augment": ("flip", "crop"), "held_out": 0.0}
 CALIBRATION = 256
+STEPS = 20
+MOST = 0.9
 
 
 def main(folder: Path) -> None:
@@ -84,29 +87,52 @@ def ours(whole: Model, data: Data, job: dict[str, Any]) -> Model:
 
 
 def torch_pruning(whole: Model, data: Data, job: dict[str, Any]) -> Model:
-    """Torch-Pruning by group norms, or by first-order Taylor on the calibration data; the smallest share that leaves so few MACs."""
-    low, high, found = 0.0, 0.95, whole
-    for _ in range(10):
-        middle = (low + high) / 2
-        pruned = compress.load(torch_pruned(data, job, middle), data)
-        enough = cost.macs(whole) / cost.macs(pruned) >= job["macs_ratio"]
-        low, high, found = (low, middle, pruned) if enough else (middle, high, found)
-    return found
-
-
-def torch_pruned(data: Data, job: dict[str, Any], share: float) -> torch.nn.Module:
+    """Torch-Pruning, channel by channel in many small steps until the MACs are reached; importance is asked anew before each step."""
     import torch_pruning as tool
 
+    importance, scope, which = job["tool"].split()[1:]
     network = copy.deepcopy(shared_data.network(job["network"]))
-    inputs, labels = next(data.calibration.batches(CALIBRATION))
-    batch = torch.from_numpy(inputs[0])
-    taylor = job["tool"].endswith("taylor")
-    importance = tool.importance.GroupTaylorImportance() if taylor else tool.importance.GroupMagnitudeImportance(p=2)
-    pruner = tool.pruner.BasePruner(network, batch[:1], importance, pruning_ratio=share, ignored_layers=[network.linear])
-    if taylor:
-        functional.cross_entropy(network(batch), torch.from_numpy(labels)).backward()
-    pruner.step()
-    return network.eval()
+    inputs, labels = (torch.from_numpy(each) for each in _first(data.calibration))
+    taylor = importance == "taylor"
+    measure = tool.importance.GroupTaylorImportance() if taylor else tool.importance.GroupMagnitudeImportance(p=2)
+    streams = [network.conv1, *(layer for name, layer in network.named_modules() if name.endswith("conv2"))]
+    pruner = tool.pruner.BasePruner(
+        network,
+        inputs[:1],
+        measure,
+        global_pruning=scope == "global",
+        pruning_ratio=MOST,
+        max_pruning_ratio=MOST,
+        iterative_steps=STEPS,
+        ignored_layers=[network.linear, *(streams if which == "inner" else [])],
+    )
+    macs_of = _counter(network, inputs[:1])
+    goal = macs_of() / job["macs_ratio"]
+    for _ in range(STEPS):
+        if taylor:
+            network.zero_grad()
+            functional.cross_entropy(network(inputs), labels).backward()
+        for group in pruner.step(interactive=True):
+            group.prune()
+            if macs_of() <= goal:
+                return compress.load(network.eval(), data)
+    raise ValueError(f"{job['tool']} doesn't come to {job['macs_ratio']} times fewer MACs")
+
+
+def _first(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    inputs, labels = next(split.batches(CALIBRATION))
+    return inputs[0], labels
+
+
+def _counter(network: torch.nn.Module, example: torch.Tensor) -> Callable[[], int]:
+    """The MACs of convolutions and linear layers as they are when it is asked."""
+    positions: dict[Any, int] = {}
+    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
+    hooks = [layer.register_forward_hook(lambda layer, _, made: positions.update({layer: made[0, 0].numel()})) for layer in layers]
+    network(example)
+    for hook in hooks:
+        hook.remove()
+    return lambda: sum(count * layer.weight.numel() for layer, count in positions.items())
 
 
 if __name__ == "__main__":

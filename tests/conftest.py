@@ -11,6 +11,8 @@ from targets.cache import cache_folder
 settings.register_profile("edgepress", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edgepress")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # each worker has a core
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 RECIPES = Path(__file__).parent.parent / "recipes"
