@@ -160,12 +160,13 @@ def test_a_flash_that_makes_no_sense_is_refused(network, samples, model, message
         run(network, samples[:1], model=model)
 
 
-def test_a_core_without_published_timings_gets_instructions_only(network, samples):
-    result = run(network, samples[:1], core="rv32imc", power_w=0.5)
-    assert result.instructions == sum(layer.instructions for layer in result.layers) > 0
-    assert (result.cycles, result.latency, result.energy_mj, result.energy_source) == (None, None, None, None)
-    assert {(layer.cycles, layer.latency_ms) for layer in result.layers} == {(None, None)}
-    assert any("not estimated" in note for note in result.notes)
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m7", "rv32imc"])
+def test_cycles_are_each_cores_own(network, samples, core):
+    result = run(network, samples[:1], core=core)
+    assert result.cycles == sum(layer.cycles for layer in result.layers)
+    assert 0.5 <= result.cycles / result.instructions <= 2
+    assert any(cores.load(core).sources["cycles"] in note for note in result.notes)
+    assert not any("not in the timing table" in note for note in result.notes)
 
 
 def built(artifact, core="cortex-m4", optimization="-O2"):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from targets.microcontroller import cores
+from targets.microcontroller.decoders import DECODERS
+from targets.microcontroller.decoders.riscv import Riscv
 from targets.microcontroller.decoders.thumb import Thumb
 from targets.microcontroller.timing import TIMINGS
 
@@ -22,6 +24,38 @@ LDRSB_R0_R1, STRB_INDEXED, LDM_4, NOP, ADDS_W, VLDR, VMLA, VADD = (
     "00ee810a",
     "30ee810a",
 )
+VLDRB_Q2, VLDRB_Q3, VLDRW_Q3_POST, VADD_Q2_Q3_Q2, VMUL_Q2_Q2_Q3, VSTRB_Q2 = (
+    "95ed005e",
+    "96ed007e",
+    "b0ec047f",
+    "26ef4448",
+    "24ef5649",
+    "87ed005e",
+)
+VMLAVA_R0, VRSHL_Q2, LETP, LE, DLS, ADDS_R7_1, UXTB_R3_R3, CSEL, VCTP, VPST = (
+    "f4ee260f",
+    "24ef4445",
+    "1ff015c0",
+    "0ff007c8",
+    "48f001e0",
+    "7f1c",
+    "dbb2",
+    "53ea9782",
+    "22f001e8",
+    "71fe4d0f",
+)
+LW_A1_A0, ADDI_A1_A1, C_ADD_A2_A3, MUL_A0, MULH_A0, DIV_A0, C_BEQZ_A0, C_J, C_JR_RA, BNE = (
+    "83250500",
+    "93851500",
+    "3696",
+    "3305b502",
+    "3315b502",
+    "3345b502",
+    "01c1",
+    "01a0",
+    "8280",
+    "e31ad5fe",
+)
 
 
 def instructions(*code):
@@ -30,7 +64,8 @@ def instructions(*code):
 
 def cycles(core, *code, executions=1, fallthroughs=0):
     known = cores.load(core)
-    return TIMINGS.load(known.timing)(known.cycles).cycles(instructions(*code), executions, fallthroughs)
+    block = DECODERS.load(known.decoder)().block(bytes.fromhex("".join(code)))
+    return TIMINGS.load(known.timing)(known.cycles).cycles(block, executions, fallthroughs)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +137,69 @@ def test_two_issue_slots_never_beat_two_instructions_a_cycle():
     for _ in range(100):
         code = generator.choice(pool, 9)
         assert 5 <= cycles("cortex-m7", *code) <= cycles("cortex-m4", *code) + 9
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ([VLDRB_Q2, VADD_Q2_Q3_Q2, VMUL_Q2_Q2_Q3, ADD_R4_R5], 4),  # each starts behind the first beat of the one before
+        ([VLDRB_Q2, VLDRB_Q3, ADD_R4_R5], 4),  # both take the load pipeline for two beats
+        ([VLDRB_Q2, VLDRB_Q3, VADD_Q2_Q3_Q2, VSTRB_Q2], 5),  # the example at the top of LLVM's model: the last beat is in the sixth
+        ([VRSHL_Q2, VADD_Q2_Q3_Q2], 3),  # a rounding shift's result comes a cycle later
+        ([VLDRW_Q3_POST, LDR_R0_R1], 3),  # scalar loads take the same pipeline
+        ([VMLAVA_R0, ADDS_R0_R0_R0], 3),
+        ([VCTP, VPST, VLDRB_Q2], 3),
+        ([ADDS_R0_R0_R0, ADDS_R7_1], 1),  # an addition of a constant goes with any other of 16 bits
+        ([ADDS_R7_1, UXTB_R3_R3, ADDS_R7_1], 2),
+        ([ADD_R4_R5, ADDS_R6_R7_R5], 2),  # additions of registers don't
+        ([ADDS_R0_R0_R0, ADDS_W], 2),
+        ([LDR_R0_R1, ADDS_R0_R0_R0], 3),  # a load's result comes a cycle later
+        ([LDM_4, ADD_R4_R5], 3),  # 64 bits a cycle
+        ([SDIV, CSEL], 8),
+        ([VLDR, VMLA, VADD], 4),  # a float that was loaded, too
+    ],
+)
+def test_vector_instructions_overlap_where_their_pipelines_differ(code, expected):
+    assert cycles("cortex-m55", *code) == expected
+
+
+def test_a_low_overhead_loop_costs_its_branch_once():
+    body = [VLDRB_Q2, VLDRB_Q3, VMLAVA_R0]
+    assert cycles("cortex-m55", *body, LETP, executions=10, fallthroughs=1) == 10 * 4 + 1 + 3
+    assert cycles("cortex-m55", *body, LE, executions=10, fallthroughs=2) == 10 * 4 + 2 * (1 + 3)
+    assert cycles("cortex-m55", *body, BEQ, executions=10, fallthroughs=1) == 10 * 5 + 9 * 3
+    assert cycles("cortex-m55", DLS, ADD_R4_R5) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ([LW_A1_A0, C_ADD_A2_A3, ADDI_A1_A1], 3),
+        ([LW_A1_A0, ADDI_A1_A1], 3),  # what was loaded comes a cycle later
+        ([MUL_A0, C_ADD_A2_A3], 2),
+        ([MULH_A0], 5),
+        ([DIV_A0], 19),
+        ([C_J], 2),
+        ([C_JR_RA], 2),
+        ([C_ADD_A2_A3, C_BEQZ_A0], 1 + 3),
+        ([C_ADD_A2_A3, BNE], 1 + 3),
+    ],
+)
+def test_cycles_of_four_stages_of_risc_v(code, expected):
+    assert cycles("rv32imc", *code) == expected
+
+
+def test_every_compressed_instruction_without_floats_has_a_class():
+    """The "C" chapter's table: all of quadrants 0 to 2 but reserved ones, floats (001, 011, 101, 111 of 0 and 2) and zero."""
+    known = {code for quadrant in range(3) for code in range(quadrant, 1 << 16, 4) if risc_v(code).operation != "unknown"}
+    integers = {(0, 0), (0, 2), (0, 6), (2, 0), (2, 2), (2, 4), (2, 6)} | {(1, function) for function in range(8)}
+    assert {(code & 3, code >> 13) for code in known} == integers
+    assert len(known) == len(integers) << 11
+
+
+def risc_v(code):
+    (instruction,) = Riscv().block(code.to_bytes(2, "little"))
+    return instruction
 
 
 def test_every_16_bit_instruction_that_is_defined_has_a_class():

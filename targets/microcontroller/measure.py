@@ -44,7 +44,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     if clock_hz is None or flash_bytes is None or ram_bytes is None:
         raise UserError(f"board {board.name}: a microcontroller board needs clock_hz, flash_bytes and ram_bytes; add them to its YAML file")
     compiled = as_c(artifact, making.max_ram_kb)
-    sources, described = Sources.of(compiled), flash.of(board) if core.timing else None
+    sources, described = Sources.of(compiled), flash.of(board)
     built = firmware.build(sources, core, flash_bytes, ram_bytes, making.optimization)
     emulator: Emulator = EMULATORS.load(core.emulator)(core, built, ram_bytes)
     outputs, kept = _native_outputs(artifact, Native(artifact, sources), batches)
@@ -55,22 +55,21 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
     total = sum(costs.values(), Cost())
     ram = _ram(sources, built, max(count.stack_bytes for count in counts), ram_bytes)
     taken = _flash(sources, built, flash_bytes)
-    timed = clock_hz if core.timing else None
     compared = tflm.beside(artifact, sources.buffer_bytes)
-    latency_ms = total.latency_ms(timed) if timed else None
-    energy_mj = board.power_w * latency_ms if board.power_w and latency_ms else None
+    latency_ms = total.latency_ms(clock_hz)
+    energy_mj = board.power_w * latency_ms if board.power_w else None
     return Measurement(
         source="emulated",
         runner=f"{emulator.version} {core.name}, {toolchain.compiler_name()} {making.optimization}",
         outputs=outputs,
-        latency=Latency(latency_ms, latency_ms, 1, "estimated") if latency_ms else None,
+        latency=Latency(latency_ms, latency_ms, 1, "estimated"),
         instructions=total.instructions,
-        cycles=total.cycles if timed else None,
+        cycles=total.cycles,
         ram_bytes=ram_bytes - ram["left"],
         flash_bytes=flash_bytes - taken["left"],
         energy_mj=energy_mj,
         energy_source=None if energy_mj is None else "estimated",
-        layers=profile.layers(sources, costs, timed),
+        layers=profile.layers(sources, costs, clock_hz),
         notes=(
             *_notes(core, described, samples, len(emulated), total),
             *_software(core, sources),
@@ -145,16 +144,13 @@ def _software(core: Core, sources: Sources) -> Iterable[str]:
 
 
 def _notes(core: Core, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
-    if core.timing is None:
-        yield f"cycles, latency and energy: not estimated, since instruction timings are {core.sources['cycles']}"
+    yield f"cycles: instructions counted at published timings ({core.sources['cycles']}); {core.caveat}"
+    if described is None:
+        yield "latency: cycles at the board's clock; what the core waits for the flash is not described for this board and left out"
     else:
-        yield f"cycles: instructions counted at published timings ({core.sources['cycles']}); {core.caveat}"
-        if described is None:
-            yield "latency: cycles at the board's clock; what the core waits for the flash is not described for this board and left out"
-        else:
-            yield f"latency: cycles, and {total.wait_cycles:,} more that the core waits for the flash, at the board's clock"
+        yield f"latency: cycles, and {total.wait_cycles:,} more that the core waits for the flash, at the board's clock"
     yield "RAM and flash: the network's own (arena, inputs, outputs, stack; code and constants), without start-up code and drivers"
     if emulated < samples:
         yield f"outputs: the same C on this machine; the first {emulated} of {samples} samples gave the same bytes on the emulated core"
-    if core.timing and total.unknown:
+    if total.unknown:
         yield f"{total.unknown:,} of {total.instructions:,} instructions are not in the timing table and count as one cycle each"

@@ -23,7 +23,7 @@ def count(artifact: Artifact, board: Board, optimization: str = "-O2") -> Sequen
     if board.core is None or board.core not in cores.names():
         raise UserError(f"{board.name}: core '{board.core}' can't be emulated; possible: {', '.join(cores.names())}")
     core = cores.load(board.core)
-    described = flash.of(board) if core.timing else None
+    described = flash.of(board)
     roomy = replace(board, ram_bytes=max(ROOM, board.ram_bytes or 0), flash_bytes=max(ROOM, board.flash_bytes or 0))
     sources = Sources.of(as_c(artifact))
     built = firmware.build(sources, core, roomy.flash_bytes or ROOM, roomy.ram_bytes or ROOM, optimization)
@@ -31,4 +31,4 @@ def count(artifact: Artifact, board: Board, optimization: str = "-O2") -> Sequen
     inputs = [np.zeros(tensor.shape, tensor.dtype) for tensor in artifact.inputs]
     _, counts = emulator.count(inputs, described)
     costs = profile.by_owner(core, built, counts, described.flash_wait_states if described else 0)
-    return profile.layers(sources, costs, board.clock_hz if core.timing else None)[: len(sources.layers)]
+    return profile.layers(sources, costs, board.clock_hz)[: len(sources.layers)]

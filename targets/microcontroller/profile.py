@@ -47,13 +47,13 @@ def by_owner(core: Core, firmware: Firmware, counts: Counts, wait_states: int = 
     Each read of the flash that missed its cache took `wait_states` cycles.
     """
     decoder: Decoder = DECODERS.load(core.decoder)()
-    timing: Timing | None = TIMINGS.load(core.timing)(core.cycles) if core.timing else None
+    timing: Timing = TIMINGS.load(core.timing)(core.cycles)
     costs: defaultdict[str, Cost] = defaultdict(Cost)
     for block in counts.blocks:
         instructions = decoder.block(firmware.code_of(block.address, block.size))
         costs[block.owner or RUNTIME] += Cost(
             instructions=len(instructions) * block.executions,
-            cycles=timing.cycles(instructions, block.executions, block.fallthroughs) if timing else 0,
+            cycles=timing.cycles(instructions, block.executions, block.fallthroughs),
             wait_cycles=block.misses * wait_states,
             unknown=sum(instruction.operation == "unknown" for instruction in instructions) * block.executions,
         )
@@ -63,7 +63,7 @@ def by_owner(core: Core, firmware: Firmware, counts: Counts, wait_states: int = 
 def layers(sources: Sources, costs: Mapping[str, Cost], clock_hz: int | None) -> tuple[Layer, ...]:
     """A row for each layer, in the order in which they run, and one for the runtime; their sums are the whole inference's.
 
-    Without a clock, cycles and latency aren't told.
+    Without a clock, latency isn't told.
     """
     owned = {layer.function for layer in sources.layers}
     rows = [_row(layer, costs.get(layer.function or "", Cost()), clock_hz) for layer in sources.layers]
@@ -78,7 +78,7 @@ def _row(layer: LayerCode, cost: Cost, clock_hz: int | None) -> Layer:
         macs=layer.macs,
         latency_ms=cost.latency_ms(clock_hz) if clock_hz else None,
         instructions=cost.instructions,
-        cycles=cost.cycles if clock_hz else None,
+        cycles=cost.cycles,
         ram_bytes=layer.ram_bytes,
         flash_bytes=layer.flash_bytes,
     )

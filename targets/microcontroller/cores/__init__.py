@@ -18,8 +18,8 @@ class Core:
 
     `zig_target` and `zig_cpu` compile for it. `emulator` names the module of `emulators/` that runs it and `model` the core
     there. `decoder` names the module of `decoders/` that knows its instructions, `timing` the one of `timing/` that adds up
-    cycles (None where none are known), and `cycles` are that one's constants. `sources` says where these are published, `caveat` what
-    they leave out. Firmware is linked to `flash_origin` and `ram_origin`, where the emulator has memory.
+    cycles, and `cycles` are that one's constants. `sources` says where these are published, `caveat` what they leave out. Firmware is
+    linked to `flash_origin` and `ram_origin`, where the emulator has memory.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Core:
     emulator: str
     model: str
     decoder: str
-    timing: str | None
+    timing: str
     cycles: dict[str, Any]
     sources: dict[str, str]
     caveat: str

@@ -9,9 +9,9 @@ class Instruction:
     """One instruction as its timing sees it.
 
     `operation` is its class (`alu`, `load`, `multiply_accumulate`, …; `unknown` where the decoder doesn't know it). `reads` and
-    `writes` are register numbers (floating-point ones from 32), `address` those read to form an address, `accumulator` those that are
-    added to, `base` the address register that is written back. `words` is how many registers it loads or stores. `jumps` is set
-    where it may write the program counter.
+    `writes` are register numbers (floating-point ones from 32, vectors from 64), `address` those read to form an address, `accumulator`
+    those that are added to, `base` the address register that is written back. `words` is how many registers it loads or stores. `jumps`
+    is set where it may write the program counter.
     """
 
     operation: str
