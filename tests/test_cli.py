@@ -265,6 +265,10 @@ def test_targets_list_show_and_check(edgepress, tiny):
     code, out, _ = edgepress("targets", "check", tiny / "tiny.onnx", "--target", "nucleo-l4r5zi", "--json")
     assert code == 1
     assert json.loads(out)[0]["problems"][0]["cure"]
+    code, out, _ = edgepress("targets", "check", tiny / "tiny.tflite", "-t", "nucleo-l4r5zi", "-t", "nucleo-g0b1re", "--json")
+    with_unit, without = (row["cautions"] for row in json.loads(out))
+    assert (code, with_unit) == (0, [])
+    assert "Cortex-M0+ with the single-cycle multiplier has no floating-point unit; quantize" in without[0]
 
 
 def test_doctor_names_what_serves_what(edgepress):

@@ -2,10 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from compress.commands.base import console, echo_json, json_option, new_table
+
+if TYPE_CHECKING:
+    from targets.base import Artifact
 
 
 @click.group()
@@ -75,24 +79,36 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--target", "-t", "names", multiple=True, required=True, help="Board's name or YAML file.")
 @json_option
 def check(file: Path, names: tuple[str, ...], as_json: bool) -> None:
-    """Will FILE work on a board? Says what will not, before anything is built. Exit code 1 when something will not.
+    """Will FILE work on a board? Says what will not, or not well, before anything is built. Exit code 1 when something will not.
 
     \b
     Example:
       edgepress targets check model.tflite --target nano-33-ble
     """
-    from targets import boards, formats
+    from targets import formats
 
     artifact = formats.read(file)
-    found = {name: [{"reason": p.reason, "cure": p.cure} for p in boards.target(name).check(artifact)] for name in names}
+    found = [_checked(artifact, name) for name in names]
     if as_json:
-        echo_json([{"file": str(file), "target": name, "fits": not problems, "problems": problems} for name, problems in found.items()])
+        echo_json(found)
     else:
-        for name, problems in found.items():
-            click.echo(f"{name}: {'fits' if not problems else 'does not fit'}")
-            for problem in problems:
+        for row in found:
+            click.echo(f"{row['target']}: {'fits' if row['fits'] else 'does not fit'}")
+            for problem in row["problems"]:
                 click.echo(f"  {problem['reason']}; {problem['cure']}")
-    sys.exit(1 if any(found.values()) else 0)
+            for caution in row["cautions"]:
+                click.echo(f"  {caution}")
+    sys.exit(0 if all(row["fits"] for row in found) else 1)
+
+
+def _checked(artifact: "Artifact", name: str) -> dict[str, Any]:
+    from targets import boards
+    from targets.cautions import Cautious
+
+    target = boards.target(name)
+    problems = [{"reason": problem.reason, "cure": problem.cure} for problem in target.check(artifact)]
+    cautions = list(target.cautions(artifact)) if isinstance(target, Cautious) and not problems else []
+    return {"file": str(artifact.path), "target": name, "fits": not problems, "problems": problems, "cautions": cautions}
 
 
 @command.command()

@@ -48,6 +48,14 @@ class Microcontroller:
 
         return fit.problems(artifact, self.board)
 
+    def cautions(self, artifact: Artifact) -> Sequence[str]:
+        """Layers of float32 on a core without a floating-point unit."""
+        from targets.microcontroller import fit
+        from targets.microcontroller.compiled import as_c
+        from targets.microcontroller.sources import Sources
+
+        return fit.cautions(Sources.of(as_c(artifact)), cores.load(self.board.core)) if self.board.core in cores.names() else []
+
     def run(self, artifact: Artifact, batches: Iterable[Batch], options: RunOptions) -> Measurement:
         """Runs every sample for its outputs and counts one inference of the first; warm-up and repetitions matter on a device only.
 

@@ -4,9 +4,12 @@ from targets.base import Artifact, Problem
 from targets.boards import Board
 from targets.errors import ExportError
 from targets.microcontroller.compiled import as_c
+from targets.microcontroller.cores import Core
 from targets.microcontroller.sources import LayerCode, Sources
 
 FORMATS = ("c", "tflite")
+FLOAT_KERNELS = "edgepress_number_float32.h"
+"""What a network with layers of float32 includes."""
 
 
 def problems(artifact: Artifact, board: Board, max_ram_kb: float | None = None) -> list[Problem]:
@@ -22,6 +25,13 @@ def problems(artifact: Artifact, board: Board, max_ram_kb: float | None = None) 
         reason, _, cure = str(error).rpartition("; ")
         return [Problem(reason or cure, cure if reason else "export it with edgepress's c exporter")]
     return [*_flash(artifact, sources, board), *_ram(artifact, sources, board)]
+
+
+def cautions(sources: Sources, core: Core) -> list[str]:
+    """What of a network works on a core, but slowly: float32 where it has no floating-point unit."""
+    if core.has_fpu or FLOAT_KERNELS not in (header.name for header in sources.headers):
+        return []
+    return [f"float32 layers are computed by software: {core.title} has no floating-point unit; quantize the model in full"]
 
 
 def _flash(artifact: Artifact, sources: Sources, board: Board) -> list[Problem]:

@@ -8,7 +8,7 @@ import numpy as np
 from targets.base import Array, Artifact, Batch, Latency, Measurement
 from targets.boards import Board
 from targets.errors import EdgepressError, UserError
-from targets.microcontroller import firmware, flash, profile, tflm, toolchain
+from targets.microcontroller import firmware, fit, flash, profile, tflm, toolchain
 from targets.microcontroller.compiled import as_c
 from targets.microcontroller.cores import Core
 from targets.microcontroller.emulators import EMULATORS
@@ -23,8 +23,6 @@ EMULATED_WHOLE = 32
 """Up to so many samples all run on the emulated core."""
 CONFIRMED = 16
 """Of more, so many do; the rest run in the same C built for this machine."""
-FLOAT_KERNELS = "edgepress_number_float32.h"
-"""What a network with layers of float32 includes."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def measure(artifact: Artifact, board: Board, core: Core, batches: Iterable[Batc
         layers=profile.layers(sources, costs, clock_hz),
         notes=(
             *_notes(core, described, samples, len(emulated), total),
-            *_software(core, sources),
+            *fit.cautions(sources, core),
             *_stripes(compiled.details["stripes"]),
             *tflm.notes(compared),
         ),
@@ -136,11 +134,6 @@ def _stripes(stripes: dict[str, int] | None) -> Iterable[str]:
     if stripes is not None:
         cost = f"{stripes['moved_bytes']:,} bytes are moved for that, {stripes['extra_macs']} MACs done twice"
         yield f"RAM: layers {stripes['first']} to {stripes['last']} run in {stripes['count']} stripes; {cost}"
-
-
-def _software(core: Core, sources: Sources) -> Iterable[str]:
-    if FLOAT_KERNELS in (header.name for header in sources.headers) and not core.has_fpu:
-        yield f"float32 layers are computed by software: {core.title} has no floating-point unit; quantize the model in full"
 
 
 def _notes(core: Core, described: Flash | None, samples: int, emulated: int, total: Cost) -> Iterable[str]:
