@@ -1,7 +1,7 @@
 """Chooses the integers of a quantized network's weights by what its layers make of them."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import fx
@@ -14,7 +14,10 @@ from compress.model import Model, Stage, Step
 from compress.pruning.patches import Geometry
 from compress.quantization import layers
 from compress.quantization.least_squares import Moments, solve
-from targets.errors import UserError
+from compress.quantization.reconstruction import reconstruct
+from targets.errors import UserError, did_you_mean
+
+Scope = Literal["layer", "block"]
 
 ROWS = 2048
 """At most about this many rows (places of an output) of a batch are used, evenly spread."""
@@ -29,6 +32,10 @@ class Adaround:
     Layer by layer in order, weights are rounded so that the layer's outputs, its inputs being those that the quantized network has by
     then, come nearest to the float network's; its bias takes the mean error away. Each channel of 4-bit weights gets the best of a few
     scales too; all others stay as they are, and so do the integers of a layer that wouldn't gain. Goes after `quantize`.
+
+    With `scope: block` what a residual sum bridges, and each depthwise convolution with the layer after it, is then rounded together, by
+    `iterations` of gradient descent a block, where that makes the block's error smaller on calibration samples that it doesn't learn
+    from; see `compress.quantization.reconstruction`.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -36,16 +43,25 @@ class Adaround:
     gives: ClassVar[Stage] = "quantized"
 
     samples: int = 200
+    scope: Scope = "layer"
+    iterations: int = 1000
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise UserError(f"samples must be at least 1, not {self.samples}")
+        if self.scope not in get_args(Scope):
+            raise UserError(f"scope '{self.scope}' is not known; {did_you_mean(self.scope, get_args(Scope))}")
+        for name, value in (("samples", self.samples), ("iterations", self.iterations)):
+            if value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}")
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with other integers. UserError where it has none, its weights are clustered, or without calibration samples."""
         if clustered_weights(model):
             raise UserError("adaround gives weights that share a value different integers, which undoes cluster; leave one of the two out")
         graph, lines = layers.change(model, context, self.samples, "adaround", _round)
+        if self.scope == "block" and not context.rehearsal:
+            batches = layers.calibration(model, context, self.samples, "adaround")
+            reference = layers.reference_of(model, "adaround")
+            lines += reconstruct(graph, reference, batches, self.iterations, context)
         return model.then(graph, Step("adaround", asdict(self), tuple(lines)))
 
 
@@ -55,7 +71,7 @@ def _round(seen: layers.Seen) -> str:
     geometry = Geometry.of(pair.reference, real)
     moments = _moments(seen, geometry)
     shape = (geometry.groups, -1, real[0].numel())
-    scales, limits = _scales(graph, pair.weight, len(real)).reshape(*shape[:2], 1), _limits(pair.weight)
+    scales, limits = _scales(graph, pair.weight, len(real)).reshape(*shape[:2], 1), layers.limits(pair.weight)
     now = dequantized(graph, pair.weight).double().reshape(shape)
     bias = layers.bias_of(graph, pair.bias) if pair.bias is not None else torch.zeros(len(real)).double()
     before = moments.error(now, bias.reshape(shape[:2]))
@@ -87,9 +103,3 @@ def _scales(graph: fx.GraphModule, weight: fx.Node, channels: int) -> torch.Tens
     scale = weight.args[1]
     found = constant(graph, scale) if isinstance(scale, fx.Node) else torch.tensor([scale])
     return found.double().expand(channels)
-
-
-def _limits(weight: fx.Node) -> tuple[int, int]:
-    """The lowest and highest integer, which a dequantize node has before its type."""
-    numbers = [value for value in weight.args if isinstance(value, int)]
-    return numbers[-2], numbers[-1]

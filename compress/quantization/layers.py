@@ -133,6 +133,12 @@ def set_bias(graph: fx.GraphModule, bias: fx.Node, values: torch.Tensor) -> None
     set_constant(graph, name, values.to(graph.state_dict()[name].dtype))
 
 
+def limits(weight: fx.Node) -> tuple[int, int]:
+    """The lowest and highest integer of a dequantize node, which has them before its type."""
+    numbers = [value for value in weight.args if isinstance(value, int)]
+    return numbers[-2], numbers[-1]
+
+
 def has_own_scales(graph: fx.GraphModule, pair: Pair) -> bool:
     """Whether a layer's weights have scales that can be changed: one for each output channel, which no other layer reads.
 
