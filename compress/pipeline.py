@@ -201,7 +201,7 @@ def _verify(artifacts: Sequence[Artifact], done: Sequence[Scored], context: Cont
     target = boards.target(HOST.board)
     for artifact in artifacts:
         if all(row.artifact.path != artifact.path for row in done):
-            _measured(artifact, target, context, RunOptions(warmup=0, repetitions=1, layers=False), reference)
+            _measured(artifact, target, context, RunOptions(warmup=0, repetitions=1, layers=False, energy=False), reference)
 
 
 def _measured(artifact: Artifact, target: Target, context: Context, options: RunOptions, reference: Reference) -> Scored:

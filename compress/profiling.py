@@ -36,7 +36,7 @@ def profile(artifact: Artifact, names: list[str], job: Job) -> list[Scored]:
     settings = REFERENCE.get(artifact.format)
     expected: tuple[Array, ...] | None = None
     if settings is not None:
-        quick = replace(job.options, warmup=0, repetitions=1, settings=settings, device=None, layers=False, precision=None)
+        quick = replace(job.options, warmup=0, repetitions=1, settings=settings, device=None, layers=False, energy=False, precision=None)
         expected = measure(artifact, boards.target("host"), replace(trial, options=quick)).measurement.outputs
     rows = [_against(measure(artifact, boards.target(name), trial), expected) for name in names]
     return rows if job.split else [replace(row, evaluation=None) for row in rows]

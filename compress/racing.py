@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -72,6 +72,7 @@ def race(artifacts: Sequence[Artifact], board: str, options: RunOptions, precisi
     Raises UserError where a file does not work on the board or nothing is timed there.
     """
     target, order = boards.target(board), np.random.default_rng(0)
+    options = replace(options, layers=False, energy=False)
     for artifact in artifacts:
         for problem in target.check(artifact):
             raise UserError(f"{artifact.path}: does not work on {board}: {problem}")

@@ -153,8 +153,9 @@ class Measurement:
 @dataclass(frozen=True)
 class RunOptions:
     """How to measure. `samples` limits how many inputs are run for the outputs (None: all that are given); `layers` asks for a row
-    an operator. `precision` is how narrow the bounds of the median shall be, plus or minus, as a share of it (0.02: 2 %): where
-    edgepress's own runner measures, more repetitions follow until they are, up to 100 times `repetitions` or a minute.
+    an operator, `energy` for what a power sensor says, where there is one: both take seconds. `precision` is how narrow the bounds of
+    the median shall be, plus or minus, as a share of it (0.02: 2 %): where edgepress's own runner measures, more repetitions follow
+    until they are, up to 100 times `repetitions` or a minute.
     """
 
     warmup: int = 10
@@ -165,6 +166,7 @@ class RunOptions:
     settings: dict[str, str] = field(default_factory=dict)
     layers: bool = True
     precision: float | None = None
+    energy: bool = True
 
 
 class Target(Protocol):

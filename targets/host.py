@@ -64,13 +64,15 @@ class Host:
                 outputs=jobs.outputs(folder),
                 latency=latency,
                 ram_bytes=result["ram_bytes"],
+                **jobs.energy(result),
                 layers=layers,
                 notes=(
                     *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
                     *jobs.notes(latency, options),
                     *jobs.sum_note(layers, latency),
+                    *jobs.energy_note(result),
                 ),
-                details={"load_ms": result["load_ms"]},
+                details={"load_ms": result["load_ms"], "energy": result["energy"]},
             )
 
 

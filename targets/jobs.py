@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from targets import runner
+from targets import power, runner
 from targets.base import Array, Artifact, Batch, Latency, Layer, Problem, RunOptions
 from targets.errors import ExportError, UserError, did_you_mean
 from targets.formats import tflite, tflite_parts
 
 KERNELS = ("default", "reference")
+ENERGY_SECONDS = 3.0
+"""How long power is read while inferences follow each other."""
+SYSTEM = "/sys"
 RARE, SLOW = 50, 2.0
 """From so many repetitions on, and from so many times the median, slow inferences are worth a note."""
 
@@ -54,6 +57,7 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
     usual = {"model": str(artifact.path.resolve()), "kernels": "default", "profile": options.layers, "mark": False, "parts": []}
     job = (
         usual
+        | {"energy": ENERGY_SECONDS if options.energy else 0, "system": SYSTEM}
         | {name: getattr(options, name) for name in ("threads", "warmup", "repetitions", "precision")}
         | {"format": artifact.format}
         | details
@@ -62,7 +66,8 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
     try:
         if options.layers:
             job["parts"] = _write_parts(folder, artifact)
-        shutil.copy(Path(runner.__file__), folder / "runner.py")
+        for program in (runner, power) if job["energy"] else (runner,):
+            shutil.copy(str(program.__file__), folder)
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         for number, batch in enumerate(limited(batches, options.samples)):
             refuse_unfit(artifact, batch)
@@ -128,6 +133,24 @@ def outputs(folder: Path) -> tuple[Array, ...]:
 def latency(result: Mapping[str, Any]) -> Latency | None:
     """The measured latency in a result; None where nothing was timed."""
     return Latency.of(result["latency_ms"]) if result["latency_ms"] else None
+
+
+def energy(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The measured energy in a result, as fields of a `Measurement`; none where there is no sensor."""
+    found = (result["energy"] or {}).get("millijoules")
+    return {"energy_mj": found, "energy_source": None if found is None else "measured"}
+
+
+def energy_note(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """By which sensor, what it covers, and the power; or why nothing was measured. Nothing where nobody asked."""
+    found = result["energy"]
+    if found is None:
+        return ()
+    if "reason" in found:
+        return (f"energy: not measured: {found['reason']}",)
+    readings = f"{found['readings']} readings in {found['seconds']:.2g} s of inferences"
+    watts = f"{found['watts']:.3g} W, of which {found['idle_watts']:.3g} W were there before, idle"
+    return (f"energy: by {found['sensor']}, {found['covers']}; {readings}, {watts}",)
 
 
 def notes(latency: Latency | None, options: RunOptions) -> tuple[str, ...]:

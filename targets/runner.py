@@ -6,13 +6,13 @@ It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tfl
 - `job.json`: `model` (path, from JOB), `format` (tflite or onnx), `kernels` (default or reference), `threads`, `warmup`,
   `repetitions`, `precision` (more repetitions until the median's bounds are this share of it to either side; or null), `profile` (list
   the operators with their times, where the runtime gives them), `parts` (files with an operator each, to be run by themselves), `mark`
-  (for an emulator: announce the beginning and end of each inference by a system call instead of timing it), `energy` (seconds of
-  inferences during which a power sensor is read, where there is one; 0 for none), `system` (where sysfs is, `/sys`);
+  (for an emulator: announce the beginning and end of each inference by a system call instead of timing it), `energy` (for how many
+  seconds inferences follow each other while power is read, by `power.py` beside this file; 0: not at all), `system` (where sysfs is);
 - `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
 
 and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
-sample), `ram_bytes`, `layers`, `parts` (the median milliseconds of each; null where it can't run; marked, 0), `energy` (see
-`measure_energy`; null where it wasn't asked for), or `error`, one line.
+sample), `ram_bytes`, `layers`, `parts` (the median milliseconds of each; null where it can't run; marked, 0), `energy` (as `power.py`
+says; null where nobody asked), or `error`, one line.
 Outputs that are already there are kept, so a run that was cut off goes on.
 """
 
@@ -25,10 +25,7 @@ import gc
 import importlib
 import json
 import os
-import re
-import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +39,6 @@ MOST_BLOCKS, MOST_SECONDS = 100, 60.0
 """How often the repetitions are repeated at most, and for how long, until the median is as precise as asked."""
 PART_REPETITIONS = 20
 """How often an operator by itself is run at most."""
-READINGS_A_SECOND = 20
-"""How often a power sensor is read: less often than INA chips convert, so that reading takes little of the processor."""
 MARK_BASE = 0xBEEF00
 """System calls from this number on do not exist; an emulator that counts instructions takes their last byte as a mark."""
 
@@ -238,162 +233,13 @@ def mark_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> None:
     gc.enable()
 
 
-class Rails:
-    """A sensor of the moment: current times voltage, summed over rails. `watts` reads it."""
-
-    def __init__(self, name: str, covers: str, watts: Any) -> None:
-        self.name, self.covers, self.watts = name, covers, watts
-
-    def joules(self, seconds: float) -> float:
-        """Of the time since the last reading."""
-        return float(self.watts()) * seconds
-
-
-class Counters:
-    """Intel's and AMD's energy counters in microjoules (RAPL), a zone for each processor package, which begin anew at their range."""
-
-    covers = "the processor packages with cores, caches and integrated graphics; not memory, disks or losses of the power supply"
-
-    def __init__(self, zones: list[Path]) -> None:
-        self.zones, self.name = zones, "RAPL " + ", ".join(read(zone / "name") for zone in zones)
-        self.ranges = [int(read(zone / "max_energy_range_uj")) + 1 for zone in zones]
-        self.last = self.counts()
-
-    def counts(self) -> list[int]:
-        """Each zone's counter as it is now."""
-        return [int(read(zone / "energy_uj")) for zone in self.zones]
-
-    def joules(self, seconds: float) -> float:  # noqa: ARG002  the time is of no use to what counts energy
-        """Since the last reading."""
-        last, self.last = self.last, self.counts()
-        return sum((now - before) % size for now, before, size in zip(self.last, last, self.ranges)) / 1e6
-
-
-class Meter(threading.Thread):
-    """Reads a sensor until it is stopped; a context that does so."""
-
-    def __init__(self, sensor: Any) -> None:
-        super().__init__(daemon=True)
-        self.sensor, self.ended = sensor, threading.Event()
-        self.joules, self.seconds, self.readings = 0.0, 0.0, 0
-        self.error: Exception | None = None
-
-    def __enter__(self) -> Meter:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ended.set()
-        self.join()
-        if self.error or not self.readings:
-            raise OSError(self.sensor.name + " gave no reading: " + str(self.error or "it takes too long"))
-
-    def run(self) -> None:
-        """What the thread does."""
-        try:
-            self.sensor.joules(0.0)
-            last = time.perf_counter()
-            while not self.ended.wait(1 / READINGS_A_SECOND):
-                now = time.perf_counter()
-                self.joules += self.sensor.joules(now - last)
-                self.seconds += now - last
-                self.readings, last = self.readings + 1, now
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            self.error = error
-
-
-def read(path: Path) -> str:
-    """A small file of the system."""
-    return path.read_text(encoding="utf-8", errors="replace").strip()
-
-
-def ina_channels(system: Path) -> dict[str, Any]:
-    """Channels of INA chips by their labels, each a function that reads watts.
-
-    Where one is the board's input (`VDD_IN` and the like on NVIDIA's Jetsons), the others are parts of it, and it stands alone.
-    """
-    found = {}
-    for chip in sorted(system.glob("class/hwmon/hwmon*")):
-        for number in range(1, 9) if (chip / "name").exists() and read(chip / "name").startswith("ina") else ():
-            label = chip / ("in" + str(number) + "_label")
-            try:
-                ina_watts(chip, number)
-                found[read(label) if label.exists() else read(chip / "name") + " " + str(number)] = lambda c=chip, n=number: ina_watts(c, n)
-            except (OSError, ValueError):  # not there, or switched off
-                continue
-    inputs = {label: watts for label, watts in found.items() if label.endswith("_IN")}
-    return inputs or found
-
-
-def ina_watts(chip: Path, number: int) -> float:
-    """Power of a channel, from its file in microwatts, else from milliamperes and millivolts."""
-    power = chip / ("power" + str(number) + "_input")
-    if power.exists():
-        return int(read(power)) / 1e6
-    return int(read(chip / ("curr" + str(number) + "_input"))) * int(read(chip / ("in" + str(number) + "_input"))) / 1e6
-
-
-def pmic_watts() -> float:
-    """Volts times amperes of all rails of a Raspberry Pi 5's power management chip. ValueError where there is none."""
-    said = subprocess.run(["vcgencmd", "pmic_read_adc"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5, check=False)
-    values = dict(re.findall(r"(\w+_[AV]) \w+\(\d+\)=(-?[\d.]+)", said.stdout.decode("ascii", "replace")))
-    rails = [name[:-2] for name in values if name.endswith("_A") and name[:-1] + "V" in values]
-    if not rails:
-        raise ValueError("vcgencmd knows no rails")
-    return sum(float(values[rail + "_A"]) * float(values[rail + "_V"]) for rail in rails)
-
-
-def find_sensor(system: Path) -> Any:
-    """The sensor that covers most of this machine: INA chips, else a Pi 5's, else RAPL. LookupError with the reason where there is none."""
-    channels = ina_channels(system)
-    if channels:
-        covers = "what flows through " + ("their shunts, added" if len(channels) > 1 else "its shunt")
-        return Rails(", ".join(channels), covers, lambda: sum(watts() for watts in channels.values()))
-    try:
-        pmic_watts()
-    except (OSError, ValueError, subprocess.SubprocessError):
-        pass
-    else:
-        covers = "the rails behind the power management chip, volts times amperes added; not USB devices or the chip's own losses"
-        return Rails("vcgencmd pmic_read_adc", covers, pmic_watts)
-    zones = [zone for zone in sorted(system.glob("class/powercap/intel-rapl:*")) if read(zone / "name").startswith("package")]
-    try:
-        if zones:
-            return Counters(zones)
-    except PermissionError as error:
-        raise LookupError("power sensor " + str(error.filename) + " may not be read; run: sudo chmod a+r " + str(error.filename)) from None
-    raise LookupError("no power sensor")
-
-
-def measure_energy(model: Any, sample: list[Any], seconds: float, system: Path) -> dict[str, Any]:
-    """Millijoules of one inference, from the mean power while inferences follow each other; idling is part of it.
-
-    Gives `millijoules`, `sensor`, what it `covers`, `watts` meanwhile, `idle_watts` before that for a third of the time, `readings`,
-    `seconds` and `inferences`; or the `reason` why there is none. It has a time of its own, so that reading disturbs no latency.
-    """
-    try:
-        sensor = find_sensor(system)
-        with Meter(sensor) as idle:
-            time.sleep(seconds / 3)
-        begin, inferences = time.perf_counter(), 0
-        with Meter(sensor) as busy:
-            while time.perf_counter() - begin < seconds:
-                time_once(model, sample)
-                inferences += 1
-            took = time.perf_counter() - begin
-    except (LookupError, OSError) as error:
-        return {"reason": str(error)}
-    watts = busy.joules / busy.seconds
-    return {
-        "millijoules": watts * took / inferences * 1000,
-        "sensor": sensor.name,
-        "covers": sensor.covers,
-        "watts": watts,
-        "idle_watts": idle.joules / idle.seconds,
-        "readings": busy.readings,
-        "seconds": took,
-        "inferences": inferences,
-    }
+def measure_energy(model: Any, job: dict[str, Any], sample: list[Any]) -> Any:
+    """What `power.py` says of one inference, in a time of its own, so that reading a sensor disturbs no latency."""
+    if not job["energy"]:
+        return None
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    power = importlib.import_module("power")
+    return power.measure(lambda: time_once(model, sample), job["energy"], Path(job["system"]))
 
 
 def run_part(runtime: Any, job: dict[str, Any], folder: Path, part: str) -> float | None:
@@ -454,12 +300,21 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     if job["mark"]:
         mark_inference(model, job, sample)
     peak = None if before is None else max(memory("VmHWM") - before, 0)
+    energy = measure_energy(model, job, sample)
     layers = model.profile() if job["profile"] else []
     parts = [run_part(runtime, job, folder, part) for part in job["parts"]]
     for source, destination in pieces(folder):
         if not destination.exists():
             save_arrays(destination, infer(model, load_arrays(source)))
-    return {"runtime": name, "load_ms": load_ms, "latency_ms": times, "ram_bytes": peak, "layers": layers, "parts": parts}
+    return {
+        "runtime": name,
+        "load_ms": load_ms,
+        "latency_ms": times,
+        "ram_bytes": peak,
+        "layers": layers,
+        "parts": parts,
+        "energy": energy,
+    }
 
 
 def main(folder: Path) -> int:

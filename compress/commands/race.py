@@ -33,7 +33,7 @@ def command(files: tuple[Path, ...], board: str, precision: float, as_json: bool
 
     if len(files) < 2:
         raise UserError(f"{files[0]}: a race wants two files or more")
-    options = RunOptions(10, given["repetitions"], given["threads"], 1, given["device"], read_settings(given["settings"]), layers=False)
+    options = RunOptions(10, given["repetitions"], given["threads"], 1, given["device"], read_settings(given["settings"]))
     found = race([formats.read(file) for file in files], board, options, precision / 100, progress())
     if as_json:
         echo_json(report.as_dict(found))

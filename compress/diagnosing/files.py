@@ -17,7 +17,7 @@ from targets import boards
 from targets.base import RunOptions
 from targets.errors import EdgepressError, UserError
 
-TIMED = RunOptions(warmup=5, repetitions=50)
+TIMED = RunOptions(warmup=5, repetitions=50, energy=False)
 
 
 class Files:

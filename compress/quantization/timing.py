@@ -17,7 +17,7 @@ from targets import boards, formats
 from targets.base import RunOptions
 from targets.errors import ExportError
 
-OPTIONS = RunOptions(warmup=5, repetitions=50, samples=1)
+OPTIONS = RunOptions(warmup=5, repetitions=50, samples=1, energy=False)
 
 
 @dataclass(frozen=True)

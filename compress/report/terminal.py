@@ -11,7 +11,7 @@ from compress.report.columns import Column, columns
 from compress.report.content import Report, Row, Verdict
 
 SHOWN = ("file", "target", "source", "accuracy", "port_error", "size", "latency", "ram", "flash")
-"""What fits beside each other in 100 columns; the files have the rest."""
+"""What fits beside each other in 100 columns, and energy where it was measured; the files have the rest."""
 
 STYLES = {"measured": "green", "emulated": "cyan", "estimated": "yellow", "kept": "green", "missed": "bold red", "not checked": "yellow"}
 
@@ -37,7 +37,8 @@ def show_rows(rows: Sequence[Row], console: Console, metric: str = "accuracy") -
 
 def _show_table(rows: Sequence[Row], console: Console, metric: str) -> None:
     measured = [row for row in rows if row.measured]
-    shown = [column for column in columns(measured, metric) if column.key in SHOWN]
+    wanted = {*SHOWN, "energy"} if any(row.energy_source == "measured" for row in measured) else SHOWN
+    shown = [column for column in columns(measured, metric) if column.key in wanted]
     if measured:
         table = _table([(column.title, column.numeric) for column in shown])
         for row in measured:
@@ -49,12 +50,13 @@ def _show_table(rows: Sequence[Row], console: Console, metric: str) -> None:
 
 
 def _result(row: Row, column: Column) -> Text:
-    """A figure; beside it the word for where it comes from: the row's, and the latency's where that is another."""
+    """A figure; beside it the word for where it comes from: the row's, and the latency's or energy's where that is another."""
     if column.key == "source":
         return _cell(row.source, STYLES.get(row.source, ""))
     cell = _cell(column.text(row))
-    if column.key == "latency" and row.latency_source and row.latency_source != row.source:
-        cell.append(f"\n{row.latency_source}", STYLES.get(row.latency_source, ""))
+    source = {"latency": row.latency_source, "energy": row.energy_source}.get(column.key)
+    if source and source != row.source:
+        cell.append(f"\n{source}", STYLES.get(source, ""))
     return cell
 
 

@@ -63,7 +63,7 @@ class RaspberryPi:
         if missing is not None:
             return Measurement.missing(str(missing))
         chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
-        counting = replace(options, warmup=emulator.WARMUP, repetitions=emulator.REPETITIONS, threads=1)
+        counting = replace(options, warmup=emulator.WARMUP, repetitions=emulator.REPETITIONS, threads=1, energy=False)
         machine = emulator.prepare(str(self.board.core))
         with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
             folder = Path(name)

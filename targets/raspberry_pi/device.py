@@ -69,14 +69,16 @@ def measure(board: Board, artifact: Artifact, batches: Iterable[Batch], options:
             outputs=jobs.outputs(visit.folder),
             latency=latency,
             ram_bytes=result["ram_bytes"],
+            **jobs.energy(result),
             layers=layers,
             notes=(
                 *_notes(board, before, after),
                 *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
                 *jobs.notes(latency, options),
                 *jobs.sum_note(layers, latency),
+                *jobs.energy_note(result),
             ),
-            details={"load_ms": result["load_ms"], "before": before.facts, "after": after.facts},
+            details={"load_ms": result["load_ms"], "energy": result["energy"], "before": before.facts, "after": after.facts},
         )
 
 
