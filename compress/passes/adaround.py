@@ -33,9 +33,9 @@ class Adaround:
     then, come nearest to the float network's; its bias takes the mean error away. Each channel of 4-bit weights gets the best of a few
     scales too; all others stay as they are, and so do the integers of a layer that wouldn't gain. Goes after `quantize`.
 
-    With `scope: block` what a residual sum bridges, and each depthwise convolution with the layer after it, is then rounded together, by
-    `iterations` of gradient descent a block, where that makes the block's error smaller on calibration samples that it doesn't learn
-    from; see `compress.quantization.reconstruction`.
+    With `scope: block` what a residual sum bridges, and each depthwise convolution with the layer after it, is then rounded together,
+    in `iterations` steps a block, where that makes the block's error smaller on calibration samples that the steps don't see; see
+    `compress.quantization.reconstruction`.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -44,7 +44,7 @@ class Adaround:
 
     samples: int = 200
     scope: Scope = "layer"
-    iterations: int = 1000
+    iterations: int = 100
 
     def __post_init__(self) -> None:
         if self.scope not in get_args(Scope):

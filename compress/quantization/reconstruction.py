@@ -1,9 +1,9 @@
 """Rounds the weights of a whole block together, so that the block gives what it gives in the float network.
 
-Block by block in order, as Li et al. 2021 (BRECQ, https://arxiv.org/abs/2102.05426): gradient descent on the squared error of the block's
-output chooses one of two integers for each weight. While it learns, the block's input and the values inside are rounded at random
-places only, as Wei et al. 2022 (QDrop, https://arxiv.org/abs/2203.05740) do. What was learned is kept where it makes the error
-smaller on calibration samples that it wasn't learned from.
+Block by block in order, by the squared error of the block's output, as Li et al. 2021 (BRECQ, https://arxiv.org/abs/2102.05426). Instead of
+their thousands of steps on weights between two integers, weights change over from one integer to the other, those together by which
+slope and curvature of the error promise most, as long as that makes it smaller. What came of it is kept where it makes the error smaller
+on calibration samples that it wasn't found with.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def reconstruct(graph: fx.GraphModule, reference: fx.GraphModule, batches: Batch
         raise UserError(f"adaround: scope block holds samples out to judge by; give it more than {layers.BATCH} calibration samples")
     found = blocks(graph.graph, layers.pairs(graph, reference))
     named = {node.name: node for node in reference.graph.nodes}
-    ends = {named[maker(node).name] for block in found for node in (block.start, block.end)}
+    ends = {named[maker(block.end).name] for block in found}
     quantized, real = Stepper(graph, batches), Stepper(reference, batches, ends)
     random, lines = torch.Generator().manual_seed(context.seed), list[str]()
     with context.progress.task("reconstructing blocks", len(found) * iterations) as task:
@@ -48,13 +48,11 @@ def reconstruct(graph: fx.GraphModule, reference: fx.GraphModule, batches: Batch
 
 
 def _seen(block: Block, quantized: Stepper, real: Stepper, named: Mapping[str, fx.Node]) -> list[Seen]:
-    start, end = (named[maker(node).name] for node in (block.start, block.end))
+    end = named[maker(block.end).name]
     quantized.after(block.start)
     rounded = next(iter(block.start.users))
     entering = [quantized.value(rounded, number) for number in range(len(quantized.batches))]
-    real.after(start)
-    before = list(real.values[start])
-    return [Seen(*values) for values in zip(entering, before, real.take(end), strict=True)]
+    return [Seen(*values) for values in zip(entering, real.take(end), strict=True)]
 
 
 def _improve(learner: Learner, graph: fx.GraphModule, seen: list[Seen], iterations: int, task: Task) -> str:
