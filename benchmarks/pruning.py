@@ -10,11 +10,13 @@ network with the removed slices of its weights zeroed (layer and group norms cou
 `error` the first thing that went wrong.
 
 `--latency` (with ../shared/data): networks with half the MACs, pruned for a target; `before_ms` and `after_ms` are of the exported int8
-files, measured (this machine) or counted (the emulated board), `expected_ms` is what the pass said.
+files, measured (this machine) or counted (the emulated board), `expected_ms` is what the pass said. Accuracies are of the float networks,
+in percent of the evaluation samples: the whole one, one pruned without a target, the one for the target before and after its correction.
 
 `--accuracy` (with ../shared/data): resnet56 and resnet20_jpeg at 2.1 and 2.6 times fewer MACs, without fine-tuning and after the same
 short one, three seeds (of the order of training images, the calibration samples and the training); percent of the test images.
-Torch-Pruning has the same share of every layer removed, by group norms (l2) or by first-order Taylor on the same calibration samples.
+Torch-Pruning removes channels one by one until it has as few MACs, by first-order Taylor on the same calibration samples, asked anew in
+ten steps, within residual blocks only: of its settings the best that were tried (group norms, and residual streams too, leave less).
 
 Each job has a process of its own, so a machine needs memory for one at a time; with `--out FILE` finished rows are kept there, a line
 each, and a run that was stopped goes on.
@@ -43,6 +45,7 @@ COLUMNS = ("architecture", "tool", "ratio", "exact", "tflite", "onnx", "paramete
 NAMES = (*architectures.ARCHITECTURES, *architectures_transformers.ARCHITECTURES)
 TOOLS = ("edgepress", "torch-pruning")
 LATENCY = ("network", "target", "scope", "macs_ratio", "before_ms", "after_ms", "ratio", "expected_ms")
+LATENCY += ("accuracy_whole", "accuracy_untargeted", "accuracy_uncorrected", "accuracy_pruned")
 ACCURACY = ("network", "tool", "macs_ratio", "finetuned", "accuracy", "accuracy_std", "seeds")
 Row = dict[str, Any]
 
@@ -156,7 +159,7 @@ def arguments() -> argparse.Namespace:
     for name in ("architectures", "latency", "accuracy"):
         what.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="architectures or networks")
-    parser.add_argument("--tools", nargs="+", choices=sorted({*TOOLS, *pruning_accuracy.TOOLS}))
+    parser.add_argument("--tools", nargs="+", choices=TOOLS)
     parser.add_argument("--ratios", nargs="+", type=float, help="shares of channels; for --accuracy, times fewer MACs")
     parser.add_argument("--no-exports", action="store_true", help="leave the files out")
     parser.add_argument("--targets", nargs="+", default=pruning_latency.TARGETS)

@@ -21,10 +21,10 @@ from compress.data.base import Data, Split
 from compress.model import Model
 
 NETWORKS = ("resnet56", "resnet20_jpeg")
-TOOLS = ("edgepress", *(f"torch-pruning {how} {scope} {which}" for how in ("l2", "taylor") for scope in ("local", "global") for which in ("all", "inner")))
-TRAINING = {"learning_rate": 3e-3, "batch_size": 128, "augment": ("flip", "crop"), "held_out": 0.0}
+TOOLS = ("edgepress", "torch-pruning")
+TRAINING = {"augment": ("flip", "crop"), "held_out": 0.0}
 CALIBRATION = 256
-STEPS = 20
+STEPS = 10
 MOST = 0.9
 
 
@@ -39,7 +39,7 @@ def rows(job: dict[str, Any]) -> list[dict[str, Any]]:
     """Without fine-tuning, and after it where the job has epochs."""
     data = data_of(job)
     whole = compress.load(shared_data.network(job["network"]), data)
-    pruned = ours(whole, data, job) if job["tool"] == "edgepress" else torch_pruning(whole, data, job)
+    pruned = ours(whole, data, job) if job["tool"] == "edgepress" else torch_pruning(data, job)
     found = [row(job, whole, pruned, data, 0)]
     if job["epochs"]:
         trained = compress.apply(pruned, data, {"finetune": TRAINING | {"epochs": job["epochs"]}}, seed=job["seed"])
@@ -86,45 +86,38 @@ def ours(whole: Model, data: Data, job: dict[str, Any]) -> Model:
     return compress.apply(whole, data, {"prune_channels": {"macs": 1 / job["macs_ratio"], **job.get("options", {})}}, seed=job["seed"])
 
 
-def torch_pruning(whole: Model, data: Data, job: dict[str, Any]) -> Model:
-    """Torch-Pruning, channel by channel in many small steps until the MACs are reached; importance is asked anew before each step."""
+def torch_pruning(data: Data, job: dict[str, Any]) -> Model:
+    """Torch-Pruning by its first-order Taylor importance, within residual blocks, channel by channel until the MACs are reached.
+
+    Importance is asked anew before each of `STEPS` steps, and what is left over of the last step stays.
+    """
     import torch_pruning as tool
 
-    importance, scope, which = job["tool"].split()[1:]
     network = copy.deepcopy(shared_data.network(job["network"]))
-    inputs, labels = (torch.from_numpy(each) for each in _first(data.calibration))
-    taylor = importance == "taylor"
-    measure = tool.importance.GroupTaylorImportance() if taylor else tool.importance.GroupMagnitudeImportance(p=2)
+    images, labels = next(data.calibration.batches(CALIBRATION))
+    inputs, classes = torch.from_numpy(images[0]), torch.from_numpy(labels)
     streams = [network.conv1, *(layer for name, layer in network.named_modules() if name.endswith("conv2"))]
     pruner = tool.pruner.BasePruner(
         network,
         inputs[:1],
-        measure,
-        global_pruning=scope == "global",
+        tool.importance.GroupTaylorImportance(),
         pruning_ratio=MOST,
-        max_pruning_ratio=MOST,
         iterative_steps=STEPS,
-        ignored_layers=[network.linear, *(streams if which == "inner" else [])],
+        ignored_layers=[network.linear, *streams],
     )
-    macs_of = _counter(network, inputs[:1])
-    goal = macs_of() / job["macs_ratio"]
+    macs = macs_counter(network, inputs[:1])
+    goal = macs() / job["macs_ratio"]
     for _ in range(STEPS):
-        if taylor:
-            network.zero_grad()
-            functional.cross_entropy(network(inputs), labels).backward()
+        network.zero_grad()
+        functional.cross_entropy(network(inputs), classes).backward()
         for group in pruner.step(interactive=True):
             group.prune()
-            if macs_of() <= goal:
+            if macs() <= goal:
                 return compress.load(network.eval(), data)
-    raise ValueError(f"{job['tool']} doesn't come to {job['macs_ratio']} times fewer MACs")
+    raise ValueError(f"Torch-Pruning doesn't come to {job['macs_ratio']} times fewer MACs")
 
 
-def _first(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    inputs, labels = next(split.batches(CALIBRATION))
-    return inputs[0], labels
-
-
-def _counter(network: torch.nn.Module, example: torch.Tensor) -> Callable[[], int]:
+def macs_counter(network: torch.nn.Module, example: torch.Tensor) -> Callable[[], int]:
     """The MACs of convolutions and linear layers as they are when it is asked."""
     positions: dict[Any, int] = {}
     layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]

@@ -36,10 +36,17 @@ def row(job: dict[str, Any]) -> dict[str, Any]:
     name, target = job["network"], job["target"]
     inputs = shared_data.calibration(name, 200)
     split = Split(len(inputs), lambda rows: ((inputs[rows],), np.zeros(len(rows), np.int64)))
-    data = Data(name, split, split, split.first(1), name)
+    tested, labels = shared_data.datasets.evaluation(name)
+    scored = Split(len(labels), lambda rows: ((tested[rows],), labels[rows]))
+    data = Data(name, split, split, scored, name)
     whole = compress.load(shared_data.network(name), data)
-    pruned = compress.apply(whole, data, {"prune_channels": {"macs": job["macs"], "target": target, "scope": job["scope"]}})
+    options = {"macs": job["macs"], "scope": job["scope"]}
+    untargeted, uncorrected, pruned = (
+        compress.apply(whole, data, {"prune_channels": options | more})
+        for more in ({}, {"target": target, "correct": False}, {"target": target})
+    )
     before, after = latencies([whole, pruned], target, data)
+    accuracies = {"whole": whole, "untargeted": untargeted, "uncorrected": uncorrected, "pruned": pruned}
     expected = pruned.history[-1].details["latency"]
     return {
         "network": name,
@@ -50,6 +57,7 @@ def row(job: dict[str, Any]) -> dict[str, Any]:
         "after_ms": round(after, 4),
         "ratio": round(before / after, 3),
         "expected_ms": round(expected["after"], 4),
+        **{f"accuracy_{name}": round(100 * compress.evaluate(model, data), 2) for name, model in accuracies.items()},
     }
 
 

@@ -14,6 +14,9 @@ from compress.data.base import Data, Split
 from compress.model import capture
 from compress.passes.prune_channels import PruneChannels
 from compress.progress import Silent
+from compress.pruning import choice, steps, trading
+from compress.pruning.latency import Latency, Place
+from compress.pruning.sizes import Width
 from compress.staircase import curves, files, table
 from compress.staircase.operation import Operation
 from targets import boards
@@ -84,6 +87,26 @@ def test_channels_that_cost_a_microcontroller_nothing_stay():
     fifteen, sixteen = (Operation("conv_2d", (6, 6), 11, count) for count in (15, 16))
     times = table.of(BOARD, "int8").costs([fifteen, sixteen], Silent())
     assert times[fifteen] > 0.99 * times[sixteen]
+
+
+def test_channels_are_exchanged_for_cheaper_ones_under_the_same_budget():
+    """Of two groups with as many MACs one takes ten times as long: it loses channels that the other keeps, where these matter as much."""
+    places = [Operation("depthwise_conv_2d", (8, 8), 16, 16, (3, 3)), Operation("depthwise_conv_2d", (4, 4), 16, 16, (3, 3))]
+    surfaces = {
+        place: curves.Surface(place, {place.with_channels(count, count): cost * count for count in range(1, 17)}, (0, 0), 16)
+        for place, cost in zip(places, (1.0, 0.1), strict=True)
+    }
+    widths = [Width(0, ((number, 1.0),)) for number in range(2)]
+    rows = tuple(Place(f"{number}", place, widths[number], widths[number]) for number, place in enumerate(places))
+    latency = Latency("board", "ms", 0.0, rows, surfaces)
+    groups = [choice.Group(f"{number}", tuple(range(1 + 16 * number, 17 + 16 * number)), 1) for number in range(2)]
+    worth = trading.Worth.by(groups, {each: 1.0 + each % 16 / 100 for group in groups for each in group.classes}, latency)
+    budget = trading.Budget(sum, 16)
+    possible = steps.steps(groups, latency, 1)
+    kept = trading.exchanged(possible, worth, (8, 8), budget)
+    assert budget.keeps(kept)
+    assert latency(kept) < latency((8, 8))
+    assert kept[0] < 8 < kept[1]
 
 
 def test_what_the_times_do_not_cover_is_told():

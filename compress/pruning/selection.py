@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from compress.pruning import choice, steps
+from compress.pruning import choice, steps, trading
 from compress.pruning.budgets import Costs
 from compress.pruning.choice import Group, Kept, Scores
 from compress.pruning.latency import Latency
@@ -111,10 +111,11 @@ class Selection:
         latency: Latency | None = self.costs.latency
         if self.stairs is None or latency is None:
             return choice.to_limit(self.without, cost, limit)
-        budget = steps.Budget(cost, limit)
+        budget, worth = trading.Budget(cost, limit), trading.Worth.by(self.groups, self.scores, latency)
         if self.scope == "global":
-            return steps.cheapest(self.groups, self.scores, self.stairs, latency, budget)
-        return steps.given_back(self.groups, self.scores, self.stairs, choice.to_limit(self.without, cost, limit), budget)
+            return trading.cheapest(self.groups, self.stairs, worth, budget)
+        kept = trading.given_back(self.stairs, worth, choice.to_limit(self.without, cost, limit), budget)
+        return trading.exchanged(self.stairs, worth, kept, budget)
 
     def expected(self, kept: Kept) -> Expected:
         """What keeping so many is expected to cost."""
