@@ -129,7 +129,7 @@ def test_a_killed_training_resumes_to_the_same_bits(tmp_path):
     whole = FAST(model, context_for(model))
     process = multiprocessing.get_context("spawn").Process(target=_train_until_killed, args=(tmp_path, 24))
     process.start()
-    process.join(120)
+    process.join(600)
     assert process.exitcode == -signal.SIGKILL
     assert len(list(tmp_path.glob("*.ckpt"))) == 1
     resumed = FAST(model, context_for(model, tmp_path))

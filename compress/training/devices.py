@@ -23,7 +23,21 @@ def device_of(name: str) -> torch.device:
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("device: cuda is asked for and torch sees no GPU; use device: cpu or auto")
-    return torch.device(wanted)
+    return torch.device("cuda", 0) if wanted == "cuda" else torch.device(wanted)
+
+
+def devices(first: torch.device, wanted: int | str) -> list[torch.device]:
+    """As many devices as are wanted, `auto` being all GPUs or the one CPU. UserError where there aren't as many GPUs.
+
+    Several on the CPU are the CPU itself over and over: the sums that GPUs would do, no faster than one.
+    """
+    if first.type == "cpu":
+        return [first] * (1 if wanted == "auto" else int(wanted))
+    found = torch.cuda.device_count()
+    count = found if wanted == "auto" else int(wanted)
+    if count > found:
+        raise UserError(f"devices: {count} are asked for and torch sees {found}; use at most {found}, or auto")
+    return [torch.device(first.type, number) for number in range(count)]
 
 
 def fabric(device: str, precision: str) -> Any:

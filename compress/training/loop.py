@@ -16,7 +16,8 @@ from compress.data.base import Inputs, Split
 from compress.model import Model, first_output
 from compress.training.augmentation import Augmentation
 from compress.training.averaging import Average
-from compress.training.devices import fabric, on_device
+from compress.training.devices import devices, fabric, on_device
+from compress.training.learner import Learner, shares, together
 from compress.training.objective import Batch, Objective, Tensors, tap
 from compress.training.options import TrainingOptions
 from compress.training.ties import Ties
@@ -44,6 +45,9 @@ class Loop:
         self.average = Average(self.network, options.ema) if options.ema else None
         weights = [*named.values(), *objective.learns.to(self.fabric.device).parameters()]
         self.trained, self.optimizer = self.fabric.setup(self.graph, _optimizer(weights, options), move_to_device=False)
+        first, *others = devices(self.fabric.device, options.devices)
+        learner = Learner(self.graph, self.trained, objective, first)
+        self.learners = [learner, *(learner.twin(each, self.fabric) for each in others)]
         self.losses: list[float] = []
         self.scores: list[float | None] = []
         self.best: dict[str, torch.Tensor] = {}
@@ -81,20 +85,14 @@ class Loop:
         """Late in the training, BatchNorms keep the statistics that they have."""
         if self.batch_statistics and progress > 1 - self.options.freeze_batchnorm:
             self.batch_statistics = False
-            set_training(self.graph.graph, training=False, flags=(STATISTICS,))
-            self.graph.recompile()
+            for learner in self.learners:
+                set_training(learner.graph.graph, training=False, flags=(STATISTICS,))
+                learner.graph.recompile()
 
     def _step(self, batch: Batch) -> float:
-        """One update, from gradients gathered sample by sample where the network's batch is fixed to 1."""
-        samples = len(batch.labels)
-        size = 1 if self.sample_by_sample else samples
-        total = 0.0
-        for start in range(0, samples, size):
-            part = batch.part(start, size)
-            outputs, *values = self.trained(*part.inputs)
-            loss = self.objective.loss(outputs, tuple(values), part) * (size / samples)
-            self.fabric.backward(loss)
-            total += float(loss.detach())
+        """One update, from the gradients of all devices."""
+        parts = shares(batch, len(self.learners), least=1 if self.sample_by_sample else 2)  # one sample has no batch statistics
+        total = together(self.learners, parts, self.fabric, one_by_one=self.sample_by_sample)
         self.ties.before_step()
         self.fabric.clip_gradients(self.trained, self.optimizer, max_norm=self.options.clip_norm, error_if_nonfinite=False)
         self.optimizer.step()

@@ -30,6 +30,11 @@ class Batch:
         others = None if self.others is None else self.others[rows]
         return replace(self, inputs=tuple(tensor[rows] for tensor in self.inputs), labels=self.labels[rows], others=others)
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        others = None if self.others is None else self.others.to(device)
+        return replace(self, inputs=tuple(tensor.to(device) for tensor in self.inputs), labels=self.labels.to(device), others=others)
+
 
 @dataclass(frozen=True, eq=False)
 class Objective:

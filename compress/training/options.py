@@ -13,9 +13,10 @@ Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
+AUTO = "auto"
 WORDS = {"optimizer": get_args(Optimizer), "schedule": get_args(Schedule), "precision": get_args(Precision)}
 RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
-    (("epochs", "batch_size", "patience"), lambda value: value >= 1, "at least 1"),
+    (("epochs", "batch_size", "patience", "devices"), lambda value: value >= 1, "at least 1"),
     (("learning_rate", "clip_norm"), lambda value: value > 0, "a number above 0"),
     (("momentum", "warmup", "label_smoothing", "held_out", "ema"), lambda value: 0 <= value < 1, "a share from 0 to below 1"),
     (("freeze_batchnorm",), lambda value: 0 <= value <= 1, "a share from 0 to 1"),
@@ -35,7 +36,8 @@ class TrainingOptions:
     `keep_zeros` holds weights that are exactly 0 at 0, so that a pruned network stays pruned; `keep_clusters` trains those that `cluster`
     gave one value as one, by the mean of their gradients. In the last share `freeze_batchnorm`
     of all steps BatchNorms use and keep the statistics that they have. `precision` is Lightning Fabric's: mixed ones compute in
-    16 bits and keep weights in 32. UserError at construction for values that can't work.
+    16 bits and keep weights in 32. `devices`, a number or `auto` for all GPUs, share each batch: their gradients are summed, and each
+    BatchNorm takes its statistics from its device's part, of which the mean is kept. UserError at construction for values that can't work.
     """
 
     epochs: int = 10
@@ -57,12 +59,13 @@ class TrainingOptions:
     keep_clusters: bool = True
     freeze_batchnorm: float = 0.0
     precision: Precision = "32-true"
+    devices: int | Literal["auto"] = 1
 
     def __post_init__(self) -> None:
         for names, possible, wanted in RANGES:
             for name in names:
                 value = getattr(self, name)
-                if value is not None and not (math.isfinite(value) and possible(value)):
+                if value not in (None, AUTO) and not (math.isfinite(value) and possible(value)):
                     raise UserError(f"{name} must be {wanted}, not {value}")
         if not all(0 < milestone < 1 for milestone in self.milestones):
             raise UserError(f"milestones must be shares of the training, above 0 and below 1, not {list(self.milestones)}")
