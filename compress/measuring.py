@@ -11,7 +11,7 @@ from compress.evaluation import Evaluation, score
 from compress.metrics import Metric
 from compress.progress import Progress, Silent, Task
 from targets.base import Artifact, Batch, Measurement, Problem, RunOptions, Target
-from targets.errors import UserError
+from targets.errors import TargetUnreachableError, UserError
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ def measure(artifact: Artifact, target: Target, trial: Trial) -> Scored:
     with trial.progress.task(f"measuring {artifact.path.name} on {target.board.name}", part.samples) as task:
         measurement = target.run(artifact, _encoded(artifact, part, labels, task), trial.options)
     return _scored(Scored(artifact, target.board.name, measurement), labels, trial)
+
+
+def attempt(artifact: Artifact, target: Target, trial: Trial) -> Scored:
+    """As `measure`, but a device that can't be reached or goes away loses its own row only, which says so."""
+    try:
+        return measure(artifact, target, trial)
+    except TargetUnreachableError as error:
+        return Scored(artifact, target.board.name, Measurement.missing(str(error)), unreachable=True)
 
 
 def _encoded(artifact: Artifact, split: Split, labels: list[Array], task: Task) -> Iterator[Batch]:

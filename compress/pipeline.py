@@ -16,7 +16,7 @@ from compress.context import Context
 from compress.data.base import Array, Data, Split
 from compress.devices import side_by_side
 from compress.evaluation import Evaluation, evaluate
-from compress.measuring import Scored, Trial, measure
+from compress.measuring import Scored, Trial, attempt
 from compress.metrics import metric
 from compress.model import Model
 from compress.progress import Progress, Silent
@@ -24,9 +24,9 @@ from compress.recipe import Recipe, TargetPart, plain
 from compress.sources.base import SourceOptions
 from compress.version import code_digest, versions
 from targets import boards
-from targets.base import Artifact, Measurement, RunOptions, Target
+from targets.base import Artifact, RunOptions, Target
 from targets.cache import cache_folder
-from targets.errors import TargetUnreachableError, UserError
+from targets.errors import UserError
 
 HOST = TargetPart("host", None, {})
 REHEARSED = 32
@@ -207,10 +207,7 @@ def _verify(artifacts: Sequence[Artifact], done: Sequence[Scored], context: Cont
 def _measured(artifact: Artifact, target: Target, context: Context, options: RunOptions, reference: Reference) -> Scored:
     """One row. A device that goes away loses its own row only; a file that is wrong on this machine is an error."""
     trial = Trial(context.data.evaluation, context.metric, options, reference.outputs, reference.step, context.progress)
-    try:
-        row = measure(artifact, target, trial)
-    except TargetUnreachableError as error:
-        return Scored(artifact, target.board.name, Measurement.missing(str(error)), unreachable=True)
+    row = attempt(artifact, target, trial)
     if row.port is not None and target.board.target == "host":
         parity.check(row.port, artifact.path.name, reference.rounds)
     return row

@@ -33,7 +33,7 @@ def profile_file(  # noqa: PLR0913  one argument for each of the command's optio
     precision: float | None,
     threads: int,
     seed: int,
-    device: str | None,
+    devices: tuple[str, ...],
     settings: tuple[str, ...],
     save: Path | None,
 ) -> list[Row]:
@@ -43,12 +43,22 @@ def profile_file(  # noqa: PLR0913  one argument for each of the command's optio
     artifact = formats.read(file)
     split = open_data(data).evaluation if data else None
     wanted = None if precision is None else precision / 100
-    options = RunOptions(10, repetitions, threads, samples, device, read_settings(settings), precision=wanted)
+    options = RunOptions(10, repetitions, threads, samples, None, read_settings(settings), precision=wanted)
     job = Job(named_metric(metric, Path.cwd()), options, split, samples or 20, seed, progress)
-    rows = profile(artifact, names, job)
+    rows = profile(artifact, names, job, paired(names, devices))
     if save:
         _save(save, rows, split or random_inputs(artifact, job.samples, seed), samples)
     return [row_of(row) for row in rows]
+
+
+def paired(names: list[str], devices: tuple[str, ...]) -> list[str | None]:
+    """The device of each target: one is for all of them but this machine, several are one for each of those, in their order."""
+    taking = [number for number, name in enumerate(names) if boards.load(name).target != "host"] or list(range(len(names)))
+    each = devices * len(taking) if len(devices) == 1 else devices
+    if devices and len(each) != len(taking):
+        raise UserError(f"--device: {len(devices)} devices for {len(taking)} targets; give one for each target but host, in their order")
+    found = dict(zip(taking, each, strict=False))
+    return [found.get(number) for number in range(len(names))]
 
 
 def open_data(name: str) -> Data:
@@ -75,9 +85,10 @@ def _save(path: Path, rows: list[Scored], split: Split, samples: int | None) -> 
     inputs = next(split.batches(samples or split.samples))[0]
     encoded = [tensor.encode(array) for tensor, array in zip(rows[0].artifact.inputs, inputs, strict=True)]
     arrays: dict[str, Any] = {f"input{i}": array for i, array in enumerate(encoded)}
-    for row in rows:
+    for number, row in enumerate(rows):
+        again = sum(other.board == row.board for other in rows[:number])
         for i, output in enumerate(row.measurement.outputs or ()):
-            arrays[f"{row.board}_output{i}"] = output
+            arrays[f"{row.board}{f'-{again + 1}' if again else ''}_output{i}"] = output
     try:
         np.savez(path, **arrays)
     except (OSError, zipfile.LargeZipFile) as error:

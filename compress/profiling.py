@@ -1,11 +1,14 @@
 """Profiling a file that exists already: on real data or random inputs, and always against a reference runtime."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from compress.data.base import Array, Inputs, Split
-from compress.measuring import Scored, Trial, measure
+from compress.devices import side_by_side
+from compress.measuring import Scored, Trial, attempt, measure
 from compress.metrics import Metric
 from compress.progress import Progress, Silent
 from targets import boards
@@ -27,8 +30,11 @@ class Job:
     progress: Progress = field(default_factory=Silent)
 
 
-def profile(artifact: Artifact, names: list[str], job: Job) -> list[Scored]:
-    """One row for each board. Outputs are compared with LiteRT's reference kernels (for ONNX: ONNX Runtime) on the same inputs."""
+def profile(artifact: Artifact, names: Sequence[str], job: Job, devices: Sequence[str | None] = ()) -> list[Scored]:
+    """One row for each board, measured on its entry of `devices`, if there is one. Several devices work beside each other.
+
+    Outputs are compared with LiteRT's reference kernels (for ONNX: ONNX Runtime) on the same inputs.
+    """
     split = job.split or random_inputs(artifact, job.samples, job.seed)
     if job.options.samples is not None:
         split = split.first(job.options.samples)
@@ -38,8 +44,23 @@ def profile(artifact: Artifact, names: list[str], job: Job) -> list[Scored]:
     if settings is not None:
         quick = replace(job.options, warmup=0, repetitions=1, settings=settings, device=None, layers=False, energy=False, precision=None)
         expected = measure(artifact, boards.target("host"), replace(trial, options=quick)).measurement.outputs
-    rows = [_against(measure(artifact, boards.target(name), trial), expected) for name in names]
+    rows = [_against(row, expected) for row in _measured(artifact, names, devices or [None] * len(names), trial)]
     return rows if job.split else [replace(row, evaluation=None) for row in rows]
+
+
+def _measured(artifact: Artifact, names: Sequence[str], devices: Sequence[str | None], trial: Trial) -> list[Scored]:
+    rows: dict[int, Scored] = {}
+    numbers: dict[str | None, list[int]] = {}
+    for number, device in enumerate(devices):
+        numbers.setdefault(device, []).append(number)
+
+    def work(device: str | None) -> None:
+        for number in numbers[device]:
+            own = replace(trial, options=replace(trial.options, device=device))
+            rows[number] = attempt(artifact, boards.target(names[number]), own)
+
+    side_by_side([partial(work, device) for device in numbers])
+    return [rows[number] for number in sorted(rows)]
 
 
 def _against(row: Scored, expected: tuple[Array, ...] | None) -> Scored:

@@ -153,7 +153,7 @@ def test_profile_shows_it_or_says_why_not(tmp_path, monkeypatch, there):
     monkeypatch.setattr(jobs, "ENERGY_SECONDS", 0.2)
     if there:
         chip(tmp_path, 0, "ina219", power1_input=4_000_000)
-    (row,) = profile_file(dense_tflite(tmp_path / "m.tflite"), ["host"], Silent(), device=None, settings=(), save=None, **PROFILE)
+    (row,) = profile_file(dense_tflite(tmp_path / "m.tflite"), ["host"], Silent(), devices=(), settings=(), save=None, **PROFILE)
     said = io.StringIO()
     terminal.show_rows([row], Console(file=said, width=120))
     if there:

@@ -20,7 +20,7 @@ from targets.errors import TargetUnreachableError
 @click.option("--precision", type=click.FloatRange(0.1, 50), help="Go on until the median is known to this many %, plus or minus.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random inputs.")
-@click.option("--device", help="Where the target's device is, e.g. adb://SERIAL.")
+@click.option("--device", "devices", multiple=True, help="The target's device, e.g. ssh://pi@board; several: one a target, in order.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the target, e.g. kernels=reference.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write the file's inputs and each target's raw outputs to this .npz.")
 @json_option
