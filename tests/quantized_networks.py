@@ -119,6 +119,12 @@ CASES = {
                         nn.Conv2d(4, 6, 8), nn.Linear(6, 8), nn.Linear(8, 5)),
         ("CONV_2D", "FULLY_CONNECTED", "FULLY_CONNECTED"),
     ),
+    "scaled linear on one pixel": Case(
+        IMAGE,
+        lambda: Network(lambda x, conv, linear, scale: (linear(conv(x).permute(0, 2, 3, 1)) * scale.weight).permute(0, 3, 1, 2),
+                        nn.Conv2d(4, 6, 8), nn.Linear(6, 5, bias=False), nn.PReLU(5)),
+        ("CONV_2D", "FULLY_CONNECTED", "MUL", "RESHAPE"),
+    ),
     "add": image(lambda y, x: y + x, "ADD"),
     "add and relu": image(lambda y, x: F.relu(y + x), "ADD"),
     "sub": image(lambda y, x: y - x, "SUB"),

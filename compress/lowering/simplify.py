@@ -1,11 +1,12 @@
 """Rewrites that leave a network's function as it is and make it easier to quantize and to export."""
 
+import math
 from typing import Any
 
 import torch
 from torch import fx
 
-from compress.lowering.nodes import argument, operator_name, rank
+from compress.lowering.nodes import argument, is_constant, operator_name, rank
 from compress.lowering.rewriting import Rewrite, call, number, rewrite
 
 aten = torch.ops.aten
@@ -72,15 +73,33 @@ def _reshape(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  
 
 
 def _linear(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: ARG001  one signature for all
-    """A product over the last of four or more axes goes over three where the axis before it is one long: the converter mixes up ranks."""
+    """A product over the last of four or more axes goes over three where the axis before it is one long, and over two where all between
+    are: the converter mixes up ranks."""
     source, *constants = node.args
-    if rank(node) < 4 or node.meta["val"].shape[-2] != 1 or not isinstance(source, fx.Node):
+    shape = list(node.meta["val"].shape)
+    if rank(node) < 4 or shape[-2] != 1 or not isinstance(source, fx.Node):
         return None
-    rows = call(node, aten.flatten.using_ints, source, 1, -2)
-    rows.meta["val"] = source.meta["val"].flatten(1, -2)
+    last = -1 if math.prod(shape[1:-1]) == 1 else -2
+    rows = call(node, aten.flatten.using_ints, source, 1, last)
+    rows.meta["val"] = source.meta["val"].flatten(1, last)
     product = call(node, aten.linear.default, rows, *constants)
-    product.meta["val"] = node.meta["val"].flatten(1, -2)
-    return call(node, aten.reshape.default, product, [-1, *node.meta["val"].shape[1:]])
+    product.meta["val"] = node.meta["val"].flatten(1, last)
+    return call(node, aten.reshape.default, product, [-1, *shape[1:]])
+
+
+def _product(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:
+    """A vector scales the rows of a product that goes over fewer axes: fused over the reshape behind it, the converter mixes up ranks."""
+    shaped, scale = node.args[:2]
+    if not isinstance(shaped, fx.Node) or not is_constant(scale) or rank(scale) != 1 or len(shaped.users) > 1:
+        return _arithmetic(graph, node)
+    product = shaped.args[0]
+    if operator_name(shaped) != "reshape" or not isinstance(product, fx.Node) or operator_name(product) != "linear":
+        return None
+    if product.meta["val"].shape[-1] != shaped.meta["val"].shape[-1]:
+        return None
+    scaled = call(node, node.target, product, scale)
+    scaled.meta["val"] = product.meta["val"]
+    return call(node, shaped.target, scaled, shaped.args[1])
 
 
 def _silu(graph: fx.GraphModule, node: fx.Node) -> fx.Node:  # noqa: ARG001  one signature for all
@@ -96,7 +115,8 @@ def _hardsigmoid(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
 
 REWRITES: dict[str, Rewrite] = {
     **dict.fromkeys(("dropout", "feature_dropout", "clone", "contiguous", "alias", "detach", "detach_", "lift_fresh_copy"), _identity),
-    **dict.fromkeys(("add", "sub", "mul", "div", "rsub"), _arithmetic),
+    **dict.fromkeys(("add", "sub", "div", "rsub"), _arithmetic),
+    "mul": _product,
     **dict.fromkeys(("mean", "sum"), _pooling),
     **dict.fromkeys(("avg_pool2d", "adaptive_avg_pool2d"), _average),
     **dict.fromkeys(("clamp", "clamp_min"), _clamp),
