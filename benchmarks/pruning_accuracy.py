@@ -77,7 +77,8 @@ def data_of(job: dict[str, Any]) -> Data:
         scored = part(left_out)
     else:
         test = shared_data.datasets.evaluation(name)
-        scored = Split(len(test[1]), lambda rows: ((test[0][rows],), test[1][rows])).first(job["test_samples"])
+        mixed = np.random.default_rng(1000).permutation(len(test[1]))[: job["test_samples"]]
+        scored = Split(len(mixed), lambda rows: ((test[0][mixed[rows]],), test[1][mixed[rows]]))
     return Data(name, part(known), part(known[:CALIBRATION]), scored, name)
 
 
