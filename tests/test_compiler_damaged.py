@@ -26,19 +26,19 @@ PROCESSES.set_forkserver_preload(["tflite_files"])
 
 @contextmanager
 def bounded():
-    """Fails what takes too long or too much memory."""
+    """Fails what takes too much of the processor's time or too much memory."""
 
     def stop(*_):
         raise AssertionError(f"it takes more than {SECONDS} s")
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    previous = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < MEGABYTES
 
 
@@ -59,7 +59,7 @@ def survives(path: Path) -> bool:
 
 def answer(pipe, path: Path, samples: list) -> None:
     """Sends what LiteRT makes of the samples, or nothing, where it doesn't take the file or takes too long."""
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with suppress(RuntimeError, ValueError):
         pipe.send(reference(path, samples))
