@@ -91,6 +91,16 @@ def load(path: Path) -> Any:
     return model
 
 
+def output_step(path: Path, name: str) -> float | None:
+    """The scale of the DequantizeLinear that an output comes from, where it is one number; None where it comes from something else."""
+    graph = _parsed(path).graph
+    maker = next((node for node in graph.node if name in node.output), None)
+    constants = _constants(graph)
+    if maker is None or maker.op_type != "DequantizeLinear" or maker.input[1] not in constants:
+        return None
+    return float(constants[maker.input[1]].item())
+
+
 def numbers(tensor: Any) -> Array:
     """A `TensorProto`'s numbers. UserError, without the file's name, where they don't fit shape and type. Those of `PLAIN` are widened."""
     from onnx import TensorProto, numpy_helper
