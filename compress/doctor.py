@@ -1,5 +1,6 @@
 """Which parts of this machine serve which feature, and how to get what is missing."""
 
+import shutil
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -35,6 +36,14 @@ EXTRAS = {
 }
 """The extra of edgepress that brings a package which not everybody needs."""
 
+STAND_INS = {
+    "tests of boards over SSH (optional)": ("sshd", "sudo apt install openssh-server"),
+    "tests of phones over adb (optional)": ("adbd", "sudo apt install adbd (Debian's backports)"),
+}
+"""Programs that stand in for devices in edgepress's own tests."""
+SYSTEM_FOLDERS = "/usr/sbin:/usr/lib/android-sdk/platform-tools"
+"""Where they are and a user's PATH may not lead."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -50,7 +59,7 @@ def examine() -> list[Part]:
     """Every part, packages first, then what each kind of target needs besides them."""
     parts = [_package(feature, name) for feature, names in PACKAGES.items() for name in names]
     parts += [_target(name) for name in sorted({_first_board(kind) for kind in boards.kinds()})]
-    return [*parts, _gpu(), Part("results kept between runs", "cache", str(cache_folder()))]
+    return [*parts, *stand_ins(), _gpu(), Part("results kept between runs", "cache", str(cache_folder()))]
 
 
 def _package(feature: str, name: str) -> Part:
@@ -59,6 +68,12 @@ def _package(feature: str, name: str) -> Part:
     except metadata.PackageNotFoundError:
         wanted = f"'edgepress[{EXTRAS[name]}]'" if name in EXTRAS else name
         return Part(feature, name, None, f"pip install {wanted}")
+
+
+def stand_ins() -> list[Part]:
+    """The programs that edgepress's own tests run in the place of devices."""
+    found = {name: shutil.which(name) or shutil.which(name, path=SYSTEM_FOLDERS) for name, _ in STAND_INS.values()}
+    return [Part(feature, name, found[name], None if found[name] else f"run: {cure}") for feature, (name, cure) in STAND_INS.items()]
 
 
 def _first_board(kind: str) -> str:

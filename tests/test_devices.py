@@ -12,6 +12,7 @@ import yaml
 from small_files import dense_tflite
 from ssh_server import SshServer
 
+from compress import doctor
 from compress.devices import side_by_side
 from compress.profile_command import paired
 from compress.progress import Silent
@@ -134,3 +135,13 @@ def test_devices_are_those_of_the_targets_in_their_order():
     assert paired(["host"], ()) == [None]
     with pytest.raises(UserError, match="--device: 2 devices for 3 targets; give one for each target but host"):
         paired(["raspberry-pi-4", "raspberry-pi-5", "host", "pixel-8"], ("ssh://one", "ssh://two"))
+
+
+def test_doctor_names_stand_ins_that_are_missing_and_their_cures(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "SYSTEM_FOLDERS", str(tmp_path))
+    cures = {part.part: part.cure for part in doctor.stand_ins()}
+    assert cures == {"sshd": "run: sudo apt install openssh-server", "adbd": "run: sudo apt install adbd (Debian's backports)"}
+    for name in cures:
+        (tmp_path / name).touch(mode=0o755)
+    assert [part.found for part in doctor.stand_ins()] == [str(tmp_path / name) for name in cures]
