@@ -33,7 +33,7 @@ def profiled(folder, *files):
     line += f"{sys.executable} -m cli profile $FILE --target raspberry-pi-4 --device $DEVICE --repetitions 3 --samples 2 --json; done"
     command = [*NAMESPACE, sys.executable, HERE / "board_behind_sshd.py", SSHD, folder, "sh", "-c", line]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
     decoder, rest, rows = json.JSONDecoder(), done.stdout.strip(), []
     while rest:
         answer, end = decoder.raw_decode(rest)
