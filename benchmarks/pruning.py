@@ -16,7 +16,7 @@ in percent of the evaluation samples: the whole one, one pruned without a target
 `--accuracy` (with ../shared/data): resnet56 and resnet20_jpeg at 2.1 and 2.6 times fewer MACs, without fine-tuning and after the same
 short one, three seeds (of the order of training images, the calibration samples and the training); percent of the test images.
 Torch-Pruning removes channels one by one until it has as few MACs, by first-order Taylor on the same calibration samples, asked anew in
-ten steps, within residual blocks only: of its settings the best that were tried (group norms, and residual streams too, leave less).
+ten steps, within residual blocks only: that leaves more than group norms over all layers do.
 
 Each job has a process of its own, so a machine needs memory for one at a time; with `--out FILE` finished rows are kept there, a line
 each, and a run that was stopped goes on.
