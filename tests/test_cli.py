@@ -138,6 +138,19 @@ def test_run_writes_a_folder_and_prints_the_report(edgepress, tiny, tmp_path):
     assert json.loads(out)["rows"][0]["target"] == "host"
 
 
+def test_a_file_on_two_targets_is_compared_with_itself(edgepress, tiny, tmp_path):
+    targets = ["host", {"host": {"settings": {"kernels": "reference"}}}]
+    code, out, err = edgepress("run", recipe(tmp_path, tiny, passes=[{"quantize": {}}], export=["tflite"], targets=targets), "--json")
+    assert code == 0, err
+    first, second = json.loads(out)["rows"]
+    assert first["across_agreement"] is first["across_steps"] is None
+    assert second["across_agreement"] >= 0.9
+    assert second["across_steps"] <= 2
+    written = (tmp_path / "runs" / "tiny" / "report.md").read_text()
+    assert "same as first target" in written
+    assert " step" in written
+
+
 def test_a_missed_budget_is_exit_code_1(edgepress, tiny, tmp_path):
     code, _, err = edgepress("run", recipe(tmp_path, tiny, budgets={"size_kb": 0.001}))
     assert code == 1, err

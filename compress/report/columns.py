@@ -84,11 +84,15 @@ def _costs() -> list[Column]:
 def _closeness() -> list[Column]:
     agreement = "share of samples with the original network's answer"
     compression = "relative RMS difference that the passes made"
+    across = "share of samples with the answer that the file gives on the first target that ran it"
+    apart = "largest difference of an output from the first target's"
     port = "relative RMS difference between the compressed network in torch and the file"
     return [
         _number("port_error", "port error", port, lambda row: row.port_error, wording.error),
         _number("compression_error", "compression error", compression, lambda row: row.compression_error, wording.error),
         _number("agreement", "same top-1", agreement, lambda row: row.agreement, wording.share),
+        _number("across", "same as first target", across, lambda row: row.across_agreement, wording.share),
+        Column("apart", "largest difference", apart, lambda row: row.across_largest, _apart),
         _number("samples", "samples", "evaluation samples that ran", lambda row: row.samples, wording.count),
     ]
 
@@ -98,6 +102,13 @@ def _counts() -> list[Column]:
         _number("instructions", "instructions", "exact count for one inference", lambda row: row.instructions, wording.count),
         _number("cycles", "cycles", "for one inference, from published timings", lambda row: row.cycles, wording.count),
     ]
+
+
+def _apart(row: Row) -> str:
+    """The largest difference from the first target, in integer steps where the output has them."""
+    if row.across_steps is not None:
+        return f"{row.across_steps:.3g} step{'' if row.across_steps == 1 else 's'}"
+    return wording.error(row.across_largest)
 
 
 def _text(key: str, title: str, meaning: str, value: Callable[[Row], str]) -> Column:

@@ -21,6 +21,8 @@ class Row:
     torch, `port_error` between the compressed network in torch and the file on the target, where `port_steps` is the largest
     difference in integer steps of the output. Agreements are shares of samples with the same top-1 as the original network
     (`agreement`) and as the compressed network in torch (`port_agreement`); `exact`: output bytes equal those of the reference kernels.
+    `across_agreement`, `across_largest` and, in integer steps, `across_steps` compare the file's outputs here with those on the first
+    target that ran it.
     Latency in milliseconds for one sample (p50, p90 and p99, and the bounds that hold the true p50 with a confidence of 95 %), energy
     in millijoules, RAM at its peak, flash for code and constants.
     """
@@ -48,6 +50,9 @@ class Row:
     port_agreement: float | None = None
     port_steps: float | None = None
     exact: bool | None = None
+    across_agreement: float | None = None
+    across_largest: float | None = None
+    across_steps: float | None = None
     board: str | None = None
     runner: str | None = None
     reason: str | None = None

@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from compress import parity
 from compress.cost import macs, parameters
@@ -19,6 +19,7 @@ def report_of(outcome: Outcome) -> Report:
     """The report of a run."""
     compression = parity.compare(outcome.before.outputs, outcome.after.outputs)
     rows = [row_of(scored, outcome, compression.relative_error) for scored in outcome.rows]
+    rows = [_beside_first(row, scored, outcome) for row, scored in zip(rows, outcome.rows, strict=True)]
     before = ModelFacts(parameters(outcome.original), macs(outcome.original), outcome.before.metric)
     after = ModelFacts(parameters(outcome.compressed), macs(outcome.compressed), outcome.after.metric)
     data = outcome.data
@@ -39,6 +40,18 @@ def report_of(outcome: Outcome) -> Report:
         verdicts=verdicts(outcome.recipe.budgets, rows, before.accuracy),
         environment=versions(),
     )
+
+
+def _beside_first(row: Row, scored: Scored, outcome: Outcome) -> Row:
+    """The row with how the file's outputs differ from those on the first target that ran it; as it is for that target itself."""
+    ran = [other for other in outcome.rows if other.artifact == scored.artifact and other.measurement.outputs]
+    if not scored.measurement.outputs or scored is ran[0]:
+        return row
+    output = scored.artifact.outputs[0]
+    first, here = (output.decode(outputs[0]) for outputs in (ran[0].measurement.outputs, scored.measurement.outputs) if outputs)
+    samples = min(len(first), len(here))
+    found = parity.compare(first[:samples], here[:samples], output.scale or parity.output_step(outcome.compressed))
+    return replace(row, across_agreement=found.agreement, across_largest=found.largest, across_steps=found.largest_steps)
 
 
 def zipped(artifact: Artifact) -> int | None:
