@@ -90,7 +90,9 @@ def _linear(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:  # noqa: AR
 def _product(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:
     """A vector scales the rows of a product that goes over fewer axes: fused over the reshape behind it, the converter mixes up ranks."""
     shaped, scale = node.args[:2]
-    if not isinstance(shaped, fx.Node) or not is_constant(scale) or rank(scale) != 1 or len(shaped.users) > 1:
+    if not isinstance(shaped, fx.Node) or not isinstance(scale, fx.Node) or len(shaped.users) > 1:
+        return _arithmetic(graph, node)
+    if not is_constant(scale) or rank(scale) != 1:
         return _arithmetic(graph, node)
     product = shaped.args[0]
     if operator_name(shaped) != "reshape" or not isinstance(product, fx.Node) or operator_name(product) != "linear":
