@@ -6,7 +6,7 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
-from quantized_networks import Network, context_of, model_of, run_file, samples
+from quantized_networks import CASES, Network, context_of, model_of, run_file, samples
 from torch import nn
 
 from compress.exporters.c import C
@@ -46,6 +46,13 @@ def test_a_float_file_gives_the_networks_numbers(scheme, exporter, models, tmp_p
     model, inputs = models[scheme], samples(SHAPE, 6, seed=2)
     outputs = run_file(exporter(model, tmp_path), inputs)
     np.testing.assert_allclose(outputs, model(torch.from_numpy(inputs)).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_scaled_product_on_one_pixel_exports_in_float(tmp_path):
+    case = CASES["scaled linear on one pixel"]
+    model, inputs = model_of(case.build, case.shape), case.samples(4)
+    for exporter in (Tflite(), Onnx()):
+        np.testing.assert_allclose(run_file(exporter(model, tmp_path), inputs), model(torch.from_numpy(inputs)).numpy(), atol=1e-5)
 
 
 def test_float16_files_store_halves(models, tmp_path):

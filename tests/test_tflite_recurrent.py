@@ -65,5 +65,5 @@ def test_an_lstm_is_lifted_and_exported(time_major, tmp_path):
 
 def test_what_torch_s_lstm_has_not_is_told(tmp_path):
     file(tmp_path / "lstm.tflite", clip=1.0)
-    with pytest.raises(UserError, match=r"clipped gates.*`edgepress profile` takes it as it is"):
+    with pytest.raises(UserError, match=r"clipped gates.*`edgepress profile` takes it as it is; to quantize .* that it was made of$"):
         compress.sources.load(SourceOptions("lstm.tflite", folder=tmp_path), (samples(1),))

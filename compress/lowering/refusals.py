@@ -45,7 +45,7 @@ def _culprit(graph: fx.GraphModule, convert: Convert) -> fx.Node | None:
     tried = set()
     for node in graph.graph.nodes:
         values = [operand.meta.get("val") for operand in node.all_input_nodes]
-        if node.op != "call_function" or node.target in tried or node.target is operator.getitem:
+        if node.op != "call_function" or node.target in tried or node.target is operator.getitem or operator_name(node) == "sym_size":
             continue
         if not values or not all(isinstance(value, torch.Tensor) for value in values):
             continue

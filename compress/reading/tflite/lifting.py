@@ -21,6 +21,8 @@ from targets.errors import UserError
 from targets.formats import tflite
 from targets.registry import first_line
 
+FLOAT_CURE = "`edgepress profile` takes it as it is; to quantize or prune it, start from the network that it was made of"
+
 
 def lift(path: Path, example: Sequence[torch.Tensor], source: Path, name: str) -> Model:
     """The network of a file, captured with one sample for each input, its batch axis free unless the file mixes it with others.
@@ -33,14 +35,12 @@ def lift(path: Path, example: Sequence[torch.Tensor], source: Path, name: str) -
     try:
         return _lifted(TfliteNetwork(unrolled(tflite.load_all(path)), example), example, name)
     except UnliftedError as error:
-        takers = (
-            "`edgepress profile` and `edgepress compile` need no lifting" if artifact.quantized else "`edgepress profile` takes it as it is"
-        )
-        raise UserError(f"{source}: {error}; {takers} no lifting") from None
+        cure = "`edgepress profile` and `edgepress compile` need no lifting" if artifact.quantized else FLOAT_CURE
+        raise UserError(f"{source}: {error}; {cure}") from None
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     except UNFIT as error:
-        raise UserError(f"{source}: can't be lifted to torch: {first_line(error)}; `edgepress profile` takes it as it is") from error
+        raise UserError(f"{source}: can't be lifted to torch: {first_line(error)}; {FLOAT_CURE}") from error
 
 
 def _lifted(network: TfliteNetwork, example: Sequence[torch.Tensor], name: str) -> Model:
