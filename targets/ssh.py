@@ -5,8 +5,8 @@ import hashlib
 import re
 import shlex
 import threading
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +15,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from targets.errors import TargetUnreachableError, UserError
 
 if TYPE_CHECKING:
-    from asyncssh import SSHClientConnection
+    from asyncssh import SSHClientConnection, SSHCompletedProcess
 
-CONNECT_SECONDS = 20.0
-KEEPALIVE_SECONDS = 10.0
+CONNECT_SECONDS = 60.0
+KEEPALIVE_SECONDS, KEEPALIVES = 10.0, 6
+"""How often the device is asked for a sign of life, and how many times it may give none before the connection counts as lost."""
+PATIENCE_SECONDS = 60.0
+"""For so long a command may use no processor time, and a copy move no byte: a busy device is slow, which is no fault."""
+ANSWER_SECONDS = 60.0
+"""How long saying what a command used may take."""
+TELL_SESSION = r"cut -d ' ' -f 6 /proc/$$/stat 2>/dev/null || printf '\n'; "
+"""What a command begins with: a line with the session that sshd made for it, empty where the system has no /proc."""
+PROCESSOR_TIME = (
+    "cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | awk '$4 == {} {{ time += $12 + $13 + $14 + $15 }} END {{ print time + 0 }}'"
+)
+"""Prints what all processes of a session used so far, in the kernel's ticks (proc(5), from the third field on)."""
 ADDRESS = re.compile(r"ssh://(?:(?P<user>[^@:/]+)@)?(?P<host>[^@:/]+|\[[0-9a-fA-F:]+\])(?::(?P<port>\d+))?/?")
 
 T = TypeVar("T")
@@ -121,52 +132,70 @@ class Device:
         self._tasks.start(_closed(self._connection, broken=kind is not None)).exception()
         self._tasks.stop()
 
-    def run(self, command: str, seconds: float = 60.0) -> Answer:
-        """Runs a line of the device's shell."""
-        work = self._connection.run(command, stdin=asyncio.subprocess.DEVNULL, encoding="utf-8", errors="replace")
-        done = self._wait(work, command.split(maxsplit=1)[0], seconds)
+    def run(self, command: str, seconds: float | None = None, doing: str | None = None) -> Answer:
+        """Runs a line of the device's shell, for so many seconds at most; without a number for as long as it uses the processor.
+
+        `doing` says what for, in the error where that is over; the command's first word if not given.
+        """
+        session: list[str] = []
+        progress = None if seconds else lambda: self._processor_time(session)
+        work = _ran(self._connection, command, session)
+        done = self._wait(work, doing or command.split(maxsplit=1)[0], seconds or PATIENCE_SECONDS, progress)
         if done.exit_status is None:
             raise TargetUnreachableError(f"{self.address}: the connection was lost; run it again, it goes on from what is there already")
         return Answer(done.exit_status, str(done.stdout), str(done.stderr))
 
-    def checked(self, command: str, seconds: float = 60.0) -> str:
+    def _processor_time(self, session: list[str]) -> int:
+        """What a command used so far, in ticks; 0 where the device doesn't say."""
+        if not "".join(session):
+            return 0
+        return int(self.run(PROCESSOR_TIME.format(session[0]), ANSWER_SECONDS, "seeing whether a command goes on").said)
+
+    def checked(self, command: str, seconds: float | None = None) -> str:
         """What a command prints that must succeed."""
         answer = self.run(command, seconds)
         if answer.code:
             raise TargetUnreachableError(f"{self.address}: {command.split(maxsplit=1)[0]}: {answer.last_words}")
         return answer.said
 
-    def push(self, files: Mapping[str, Path], seconds: float = 600.0) -> None:
+    def push(self, files: Mapping[str, Path]) -> None:
         """Copies files to these paths, those left out that have the same content there already; a file is there whole or not at all."""
-        there = self.run("sha256sum -- " + " ".join(map(shlex.quote, files)) + " 2>/dev/null", seconds).said
+        there = self.run("sha256sum -- " + " ".join(map(shlex.quote, files)) + " 2>/dev/null").said
         known = {line[66:]: line[:64] for line in there.splitlines()}
         missing = {remote: path for remote, path in files.items() if known.get(remote) != _digest(path)}
         if missing:
             self.checked("mkdir -p " + " ".join(sorted({shlex.quote(remote.rpartition("/")[0] or ".") for remote in missing})))
-            self._moving(_put(self._connection, missing), seconds)
+            blocks = Blocks()
+            self._moving(_put(self._connection, missing, blocks), blocks)
 
-    def pull(self, files: Mapping[str, Path], seconds: float = 600.0) -> None:
+    def pull(self, files: Mapping[str, Path]) -> None:
         """Copies files from these paths."""
-        self._moving(_get(self._connection, files), seconds)
+        blocks = Blocks()
+        self._moving(_get(self._connection, files, blocks), blocks)
 
-    def _moving(self, work: "Coroutine[Any, Any, None]", seconds: float) -> None:
+    def _moving(self, work: "Coroutine[Any, Any, None]", blocks: "Blocks") -> None:
         from asyncssh import SFTPError
 
         try:
-            self._wait(work, "copying files", seconds)
+            self._wait(work, "copying files", PATIENCE_SECONDS, lambda: blocks.moved)
         except SFTPError as error:
             room = self.run("df -Pk . | tail -1 | awk '{print $4}'").said.strip()
             raise TargetUnreachableError(f"{self.address}: copying files: {error.reason}; {room or 'unknown'} KB are free there") from None
 
-    def _wait(self, work: "Coroutine[Any, Any, T]", doing: str, seconds: float) -> T:
+    def _wait(self, work: "Coroutine[Any, Any, T]", doing: str, seconds: float, progress: "Callable[[], int] | None" = None) -> T:
+        """What comes of the work within so many seconds, or while the number that `progress` gives has grown in each such time."""
         import asyncssh
 
-        future = self._tasks.start(work)
+        future, before = self._tasks.start(work), 0
         try:
-            return future.result(seconds)
-        except TimeoutError:
-            future.cancel()
-            raise TargetUnreachableError(f"{self.address}: {doing} took more than {seconds:g} seconds") from None
+            while not wait([future], seconds).done:
+                now = progress() if progress else 0
+                if now <= before and not future.done():
+                    future.cancel()
+                    passed = "made no progress for" if progress else "took more than"
+                    raise TargetUnreachableError(f"{self.address}: {doing} {passed} {seconds:g} seconds")
+                before = now
+            return future.result()
         except asyncssh.SFTPError:
             raise
         except (asyncssh.Error, asyncssh.KeyImportError, asyncssh.ConfigParseError, OSError) as error:
@@ -191,8 +220,20 @@ async def _connected(address: Address) -> "SSHClientConnection":
     given: dict[str, Any] = {"username": address.user} if address.user else {}
     given |= {"port": address.port} if address.port else {}
     return await asyncssh.connect(
-        address.host, connect_timeout=CONNECT_SECONDS, keepalive_interval=KEEPALIVE_SECONDS, preferred_auth="publickey", **given
+        address.host,
+        connect_timeout=CONNECT_SECONDS,
+        keepalive_interval=KEEPALIVE_SECONDS,
+        keepalive_count_max=KEEPALIVES,
+        preferred_auth="publickey",
+        **given,
     )
+
+
+async def _ran(connection: "SSHClientConnection", command: str, session: list[str]) -> "SSHCompletedProcess":
+    """Runs a command; `session` is told its session as soon as it began."""
+    process = await connection.create_process(TELL_SESSION + command, stdin=asyncio.subprocess.DEVNULL, encoding="utf-8", errors="replace")
+    session.append((await process.stdout.readline()).strip())
+    return await process.wait()
 
 
 async def _closed(connection: "SSHClientConnection", broken: bool) -> None:
@@ -207,7 +248,7 @@ def unreachable(address: Address, error: Exception) -> TargetUnreachableError:
     """One line for whatever asyncssh or the network said, with what to do about it."""
     import asyncssh
 
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split()) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
         return TargetUnreachableError(
             f"{address}: its host key is not known here ({said}); log in once by hand and look at it: {address.login}"
@@ -222,14 +263,24 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-async def _put(connection: "SSHClientConnection", files: Mapping[str, Path]) -> None:
+class Blocks:
+    """Counts what SFTP moved so far."""
+
+    moved = 0
+
+    def __call__(self, *_: object) -> None:
+        """One block of a file more; asyncssh says of which."""
+        self.moved += 1
+
+
+async def _put(connection: "SSHClientConnection", files: Mapping[str, Path], blocks: Blocks) -> None:
     async with connection.start_sftp_client() as sftp:
         for remote, path in files.items():
-            await sftp.put(path, f"{remote}.part")
+            await sftp.put(path, f"{remote}.part", progress_handler=blocks)
             await sftp.posix_rename(f"{remote}.part", remote)
 
 
-async def _get(connection: "SSHClientConnection", files: Mapping[str, Path]) -> None:
+async def _get(connection: "SSHClientConnection", files: Mapping[str, Path], blocks: Blocks) -> None:
     async with connection.start_sftp_client() as sftp:
         for remote, path in files.items():
-            await sftp.get(remote, path)
+            await sftp.get(remote, path, progress_handler=blocks)

@@ -12,6 +12,11 @@ from targets.ssh import Background
 SECONDS = 20
 
 
+async def forward(source, sink) -> None:
+    while said := await source.read(1 << 16):
+        sink.write(said)
+
+
 class SshServer:
     """Started on a free port. At a command in which `cut_at` occurs the connection is broken, as when the network goes away."""
 
@@ -71,11 +76,9 @@ class SshServer:
             start_new_session=True,
         )
         try:
-            said, complained = await shell.communicate()
+            await asyncio.gather(forward(shell.stdout, process.stdout), forward(shell.stderr, process.stderr), shell.wait())
         except asyncio.CancelledError:
             os.killpg(shell.pid, signal.SIGKILL)
             await shell.communicate()
             raise
-        process.stdout.write(said)
-        process.stderr.write(complained)
         process.exit(shell.returncode)

@@ -129,8 +129,16 @@ def test_a_run_that_takes_too_long_is_ended(server, tmp_path):
     slow = tmp_path / "python-slow"
     slow.write_text(f'#!/bin/sh\ncase "$1" in *facts.py) ;; *) sleep 30 ;; esac\nexec {sys.executable} "$@"\n')
     slow.chmod(0o755)
-    with pytest.raises(TargetUnreachableError, match="more than 1 seconds"):
+    with pytest.raises(TargetUnreachableError, match=r"running m\.tflite took more than 1 seconds"):
         boards.target("raspberry-pi-4").run(artifact, in_batches(float_samples(1), 1), options(server, python=str(slow), timeout="1"))
+
+
+def test_a_slow_command_is_waited_for_and_one_that_does_nothing_is_not(server, monkeypatch):
+    monkeypatch.setattr(ssh, "PATIENCE_SECONDS", 2.0)
+    with ssh.connect(server.address) as device:
+        assert device.run("end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do :; done; echo done") == ssh.Answer(0, "done\n", "")
+        with pytest.raises(TargetUnreachableError, match="sleeping made no progress for 2 seconds"):
+            device.run("sleep 60", doing="sleeping")
 
 
 def test_a_host_whose_key_is_not_known_is_not_trusted(server, tmp_path):

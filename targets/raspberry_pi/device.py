@@ -99,7 +99,9 @@ class Visit:
     def execute(self, seconds: int) -> dict[str, Any]:
         """Sends the job, runs it, fetches what it wrote, and gives the result. The job leaves the device when it is whole."""
         remote = self._send()
-        answer = self.device.run(f"cd {remote} && {{ {STOP_OLD}; exec {self._program()} runner.py .; }}", seconds)
+        answer = self.device.run(
+            f"cd {remote} && {{ {STOP_OLD}; exec {self._program()} runner.py .; }}", seconds, f"running {self.artifact.path.name}"
+        )
         written = [name for name in self.device.checked(f"ls {remote}").split() if re.fullmatch(r"result\.json|outputs-\d+\.npz", name)]
         if "result.json" not in written:
             raise ExportError(f"{self.artifact.path}: the runtime on {self.device.address} ended: {answer.last_words}")
@@ -130,7 +132,7 @@ def state(device: ssh.Device, python: str | None = None) -> State:
     """What the device is and how it is now, by the named Python, or the one that was set up there, or `python3`."""
     device.push({FACTS: Path(__file__).with_name("facts.py")})
     named = shlex.quote(python) if python else f"$([ -x {PYTHON} ] && echo {PYTHON} || echo python3)"
-    answer = device.run(f'P={named}; echo "$P"; "$P" {FACTS}')
+    answer = device.run(f'P={named}; echo "$P"; "$P" {FACTS}', doing="its Python, asked what the device is,")
     first, _, rest = answer.said.partition("\n")
     if answer.code:
         cure = "it needs Python 3.7 or later: settings: {python: PATH}"
