@@ -1,5 +1,6 @@
 """Networks of torch.jit come in with their names; files that are no network are told apart, and nothing in them runs."""
 
+import functools
 import pickle
 import shutil
 import sys
@@ -208,10 +209,30 @@ class Squares(nn.Module):
         return x * number
 
 
+def twice(inner):
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return inner(inner(x))
+
+    return script(function)
+
+
+class Calling(nn.Module):
+    """Forty short functions that call each other: 2^40 operators."""
+
+    def __init__(self):
+        super().__init__()
+        self.function = functools.reduce(lambda inner, _: twice(inner), range(40), F.relu)
+
+    def forward(self, x):
+        return self.function(x)
+
+
 LARGE = "larger than any network's"
 
 
-@pytest.mark.parametrize(("network", "said"), [(Endless, "after 50,000 others"), (LongList, LARGE), (Squares, LARGE)])
+@pytest.mark.parametrize(
+    ("network", "said"), [(Endless, "after 50,000 others"), (LongList, LARGE), (Squares, LARGE), (Calling, "more than 200,000 operators")]
+)
 def test_torchscript_made_to_go_on_for_ever_is_refused(network, said, tmp_path):
     with pytest.raises(UserError, match=said):
         read(saved(script(network()), tmp_path / "network.pt"))

@@ -1,15 +1,16 @@
 """A TorchScript archive: recognised, searched for what it would run when it is opened, and opened."""
 
 import re
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.jit._recursive import wrap_cpp_module
 
 from compress.reading.faults import DAMAGED
 from compress.reading.pickles import Outline, check_storages, in_archive
+from compress.reading.torchscript.expansion import check_calls
 from compress.trust import check_sizes, entries, packed
 from targets.errors import UserError
 from targets.registry import first_line
@@ -38,17 +39,26 @@ def open_script(path: Path, *, trust: bool) -> Any:
                 if re.fullmatch(r"[^/]*/(data|constants)\.pkl", name):
                     check_storages(archive, name)
             checked = packed(archive)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
-            load: Any = torch.jit.load
-            script = load(checked, map_location="cpu").eval()
+        script, unit = _loaded(checked)
     except RuntimeError as error:
         raise UserError(f"{path}: can't be read as TorchScript: {_reason(error)}") from None
     except DAMAGED as error:
         raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
     if not hasattr(script, "forward"):
         raise UserError(f"{path}: can't be read as TorchScript: it has no 'forward'; save it again with torch.jit.save")
+    try:
+        check_calls(unit, f"{script._c._type().qualified_name()}.forward")  # noqa: SLF001  its only name
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return script
+
+
+def _loaded(archive: Any) -> tuple[Any, Any]:
+    """The module, in inference mode, and the unit that has all its functions; torch.jit.load does the same and keeps the unit to itself."""
+    unit: Any = torch._C.CompilationUnit()  # noqa: SLF001
+    load: Any = torch._C.import_ir_module_from_buffer  # noqa: SLF001
+    wrap: Any = wrap_cpp_module
+    return wrap(load(unit, archive.read(), torch.device("cpu"), {}, False)).eval(), unit
 
 
 def _check(archive: zipfile.ZipFile, path: Path, *, trust: bool) -> None:
