@@ -165,6 +165,31 @@ def convolved(net: Network, name):
     return net.add(name, [given, *constants], (1, *made, channels), kind, quantization, **options)
 
 
+def separable(net: Network) -> Known:
+    """A chain of convolutions, depthwise and of one pixel, whose channels grow and shrink a little: what pruning leaves.
+
+    Each works in place of the one before, so where they lie in memory differs by a few bytes. The first has much scratch memory.
+    """
+    height, width, channels = net.number(5, 10), net.number(3, 6), net.number(10, 24)
+    given = net.input((1, 2 * height, 2 * width, 1))
+    given = plain(net, "DEPTHWISE_CONV_2D", given, channels, (net.number(2, 9), net.number(2, 5)), 2)
+    for _ in range(net.number(2, 4)):
+        given = plain(net, "DEPTHWISE_CONV_2D", given, given.shape[3], net.one([(3, 3), (3, 3), (1, 3), (5, 1)]))
+        given = plain(net, "CONV_2D", given, channels + net.number(-3, 3), (1, 1))
+    return given
+
+
+def plain(net: Network, name, given: Known, channels: int, kernel, stride=1) -> Known:
+    """A convolution over the padded input, whose size is a multiple of the stride."""
+    _, height, width, depth = given.shape
+    depthwise = name == "DEPTHWISE_CONV_2D"
+    form, axis = ((1, *kernel, channels), 3) if depthwise else ((channels, *kernel, depth), 0)
+    constants, quantization = weights(net, form, axis, given, kernel[0] * kernel[1] * (1 if depthwise else depth))
+    kind, options = ("DepthwiseConv2DOptions", {"depthMultiplier": channels // depth}) if depthwise else ("Conv2DOptions", {})
+    shape = (1, height // stride, width // stride, channels)
+    return net.add(name, [given, *constants], shape, kind, quantization, strideH=stride, strideW=stride, **options)
+
+
 @STEPS.of("TRANSPOSE_CONV")
 def transposed(net: Network, name):
     given = net.pick(4, suits=lambda tensor: tensor.shape[0] == 1 and tensor.size <= MOST // 16)

@@ -67,7 +67,7 @@ def _planned(values: list[_Value], kept: Kept, precision: Precision) -> int:
             if needed.scratch_bytes:
                 scratch.append(Buffer(aligned(needed.scratch_bytes), value.first, value.first))
             if needed.distance is not None and value.operands:
-                sources = {each: aligned(needed.distance) for each in value.operands[:1]}
+                sources = dict.fromkeys(value.operands[:1], needed.distance)
         elif value.operands:
             sources = dict.fromkeys(value.operands, 0)
         free = {inside[each]: distance for each, distance in sources.items() if each in inside and values[each].last == value.first}

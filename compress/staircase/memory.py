@@ -14,7 +14,8 @@ from targets.microcontroller.compiler import lower
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes of working memory, and how many bytes after its output an operator's input must start; None where they can't overlap."""
+    """Bytes of working memory, and how many bytes after its output an operator's input must start, or `planner.SAME_PLACE`; None where
+    they can't overlap."""
 
     scratch_bytes: int
     distance: int | None

@@ -16,6 +16,7 @@ from targets.microcontroller.compiler import fixed_point, kernels, packing
 from targets.microcontroller.compiler.convolution import Axis, dilation, distance, grouped, window
 from targets.microcontroller.compiler.layer import Constant, Kernel, Layer
 from targets.microcontroller.compiler.node import Node
+from targets.microcontroller.compiler.planner import SAME_PLACE
 
 ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
 KIND = (
@@ -80,7 +81,7 @@ def depthwise(node: Node, vertical: Axis, horizontal: Axis, activation: Activati
         constants=(Constant("weights", values), *scaling.constants),
         macs=node.output().elements * values.shape[1],
         scratch_bytes=scratch_bytes,
-        in_place={0: 0} if node.input(0).shape == node.output().shape else {},
+        in_place={0: SAME_PLACE} if node.input(0).shape == node.output().shape else {},
     )
 
 

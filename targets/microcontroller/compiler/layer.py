@@ -60,7 +60,8 @@ class Layer:
     `body` is C: `x0`, `x1`, … are the operator's computed inputs in their order in the file, `y0`, … its outputs, `scratch` is int8_t
     memory of `scratch_bytes`, and constants go by the names they have here. `headers` are kernels of `kernels/`.
 
-    `in_place` allows output 0 to share memory with input x<key>: it must start at least that many bytes after the output.
+    `in_place` allows output 0 to share memory with input x<key>: it must start at least that many bytes after the output, or, where
+    the value is `planner.SAME_PLACE`, at the same byte.
     `rows` is for a layer of one input and one output, [1, height, width, channels], whose kernel takes any part of the height by its
     members input_height, output_height and pad_top.
     `is_view` says that the output is the input under another shape: no code at all.

@@ -51,7 +51,7 @@ def assign(graph: Graph, layers: Sequence[Layer], sizes: Mapping[int, int], stre
             aligned(sizes[owner]),
             first[owner],
             last[owner],
-            {tensors[source]: aligned(distance) for source, distance in sources.get(owner, {}).items() if source in tensors},
+            {tensors[source]: distance for source, distance in sources.get(owner, {}).items() if source in tensors},
         )
         for owner in tensors
     ]

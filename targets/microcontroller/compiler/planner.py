@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 ALIGNMENT = 4
+SAME_PLACE = -1
+"""For a distance: the two start at the same byte, or don't overlap. For an operator that doesn't go over its numbers in their order."""
 SHUFFLES = 200
 
 
@@ -17,7 +19,7 @@ SHUFFLES = 200
 class Buffer:
     """`size` bytes that are needed from layer `first` to layer `last`, both counted.
 
-    `sources` says for a buffer by its index how many bytes after this one it must start where the two overlap.
+    `sources` says for a buffer by its index how many bytes after this one it must start where the two overlap, or `SAME_PLACE`.
     """
 
     size: int
@@ -93,11 +95,14 @@ def _forbidden(buffers: Sequence[Buffer], offsets: Mapping[int, int], index: int
         theirs = buffers[other]
         if mine.last < theirs.first or theirs.last < mine.first:
             continue
-        if other in mine.sources:  # the other is my source: it starts far enough after me, or ends before me
-            low, high = offset - mine.sources[other] + 1, offset + theirs.size
-        elif index in theirs.sources:
-            low, high = offset - mine.size + 1, offset + theirs.sources[index]
+        low, high = offset - mine.size + 1, offset + theirs.size
+        distance = mine.sources.get(other, theirs.sources.get(index))
+        if distance is None:
+            spans = [(low, high)]
+        elif distance == SAME_PLACE:
+            spans = [(low, offset), (offset + 1, high)]
+        elif other in mine.sources:  # the other is my source: it starts far enough after me, or ends before me
+            spans = [(offset - distance + 1, high)]
         else:
-            low, high = offset - mine.size + 1, offset + theirs.size
-        if high > max(low, 0):
-            yield max(low, 0), high
+            spans = [(low, offset + distance)]
+        yield from ((max(start, 0), stop) for start, stop in spans if stop > max(start, 0))

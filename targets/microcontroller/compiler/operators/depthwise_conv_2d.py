@@ -4,7 +4,7 @@ from targets.formats.tflite_options import DepthwiseConv2DOptions
 from targets.microcontroller.compiler import convolution, filters, packing
 from targets.microcontroller.compiler.layer import Constant, Kernel, Layer
 from targets.microcontroller.compiler.node import Node
-from targets.microcontroller.compiler.planner import aligned
+from targets.microcontroller.compiler.planner import SAME_PLACE, aligned
 
 ARGUMENTS = ("x0", "weights", "bias", "multiplier", "shift", "scratch", "y0")
 KIND: tuple[str, ...] = ("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width")
@@ -59,6 +59,6 @@ class DepthwiseConv2d:
             constants=(*stored, Constant("bias", folded.bias), *requantization.constants()),
             macs=output.elements * kernel_height * kernel_width,
             scratch_bytes=plane,
-            in_place={0: 0} if source.shape == output.shape else {},
+            in_place={0: SAME_PLACE} if source.shape == output.shape else {},
             rows=None if width == kernel_width == 1 else vertical.rows,
         )
