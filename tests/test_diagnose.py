@@ -1,5 +1,6 @@
 """Diagnosis: a layer that is made hard on purpose is found, and the rules that are advised win its loss back in the exported file."""
 
+import io
 import json
 import sys
 import xml.etree.ElementTree as ET
@@ -11,6 +12,7 @@ import torch
 import yaml
 from conftest import DATA
 from quantized_networks import Network, context_of, model_of, samples
+from rich.console import Console
 from torch import nn
 
 import cli
@@ -81,6 +83,16 @@ def test_what_a_cure_costs_is_told(found):
     assert by_choice["float"].bytes == 3 * 8 * 8 * 9 - 4
     assert by_choice["float"].milliseconds is not None
     assert by_choice["int8 per channel"].milliseconds == 0.0
+
+
+def test_what_has_no_time_says_so(found):
+    layer = found.layers[0]
+    trials = tuple(replace(trial, milliseconds=None) for trial in layer.interventions)
+    console = Console(width=140, record=True, file=io.StringIO())
+    diagnosis.show(replace(found, layers=(replace(layer, interventions=trials),), everywhere=()), console)
+    printed = console.export_text()
+    assert printed.count("not measured") == len(trials)
+    assert "time: measured" not in printed
 
 
 def test_the_rules_can_be_pasted(found, model, context):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantized_networks import Network, context_of, model_of, samples, split_of
@@ -14,12 +15,12 @@ from torch import nn
 import compress
 from compress.passes.mixed_precision import MixedPrecision
 from compress.progress import Silent
-from compress.quantization import allocation, mixing
+from compress.quantization import allocation, mixing, timing
 from compress.quantization.mixing import Budget
 from compress.quantization.overrides import Override
 from compress.quantization.sensitivity import Quantization, prepare
 from compress.quantization.units import Choice
-from targets.base import RunOptions
+from targets.base import Layer, RunOptions
 from targets.errors import UserError
 
 SHAPE = (3, 8, 8)
@@ -153,14 +154,14 @@ def test_nothing_is_mixed_that_an_export_can_not_hold(model, context):
     with pytest.raises(UserError, match=r"with 'export: \[c\]' no layer has another scheme"):
         MixedPrecision(schemes=("int8", "float"))(model, replace(context, exports=("c",)))
 
-    def joined(x, first, second, last):
-        return last(torch.cat([first(x), second(x)], 1).mean((2, 3)))
+    def pooled(x, first, second, last):
+        return last(F.max_pool2d(second(first(x)), 3, 2, 1, ceil_mode=True).mean((2, 3)))
 
-    pair = model_of(lambda: Network(joined, nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1), nn.Linear(8, 3)), SHAPE)
+    pair = model_of(lambda: Network(pooled, nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Linear(4, 3)), SHAPE)
     mixed = MixedPrecision(size_kb=1, schemes=("w4a8", "int16x8"))(pair, replace(context_of(pair, samples(SHAPE)), exports=("tflite",)))
     layers = mixed.history[-1].details["layers"]
     assert {layers[name] for name in ("layers.0", "layers.1")} == {"int16x8"}
-    assert layers["cat"] == "int8", "TFLite joins no 16-bit integers"
+    assert layers["max_pool2d"] == "int8", "TFLite has no such pool of 16-bit integers"
 
 
 def test_layers_with_an_override_are_left_alone(model, context):
@@ -186,6 +187,12 @@ def test_a_latency_is_measured_on_the_target(model, context):
     assert any("int8 everywhere" in line and "layers measured" in line for line in roomy.lines)
     with pytest.raises(UserError, match="latency_ms 1e-09 on host can't be kept"):
         MixedPrecision(latency_ms=1e-9, schemes=("int8", "float"))(model, context)
+
+
+def test_a_layers_time_is_that_of_all_its_operators():
+    costs = {"runtime": 9.0, "add": 1.0, "add_2": 2.0, "add_1": 4.0, "head": 1.0, "head_2": None}
+    rows = [Layer(name, "ADD", latency_ms=cost) for name, cost in costs.items()]
+    assert timing.by_layer(rows, ("add", "add_1", "head", "gone")) == {"add": 3.0, "add_1": 4.0}
 
 
 MISTAKES = [

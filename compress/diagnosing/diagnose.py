@@ -38,7 +38,7 @@ def diagnose(job: Job) -> Diagnosis:
     findings = _noise(trials, job.context)
     files = Files(job)
     before, reason = files.attempt(())
-    slower = files.slower(before) if before else {}
+    slower = files.slower(*_timed(findings)) if before else {}
     findings, everywhere = _interventions(job, trials, base, findings, slower)
     formats = {"tflite", *job.context.exports}
     for refused in ((), OTHERS[:1], OTHERS):
@@ -80,6 +80,11 @@ def _noise(trials: Trials, context: Context) -> list[LayerFindings]:
     return sorted(layers, key=lambda layer: layer.noise.own)
 
 
+def _timed(layers: Sequence[LayerFindings]) -> tuple[dict[str, str], set[str]]:
+    """The scheme of each layer, and all those that are tried."""
+    return {layer.unit.name: layer.choice.scheme for layer in layers}, {each.scheme for layer in layers for each in _others(layer)}
+
+
 def _interventions(
     job: Job, trials: Trials, base: Quality, layers: Sequence[LayerFindings], slower: Mapping[tuple[str, str], float]
 ) -> tuple[list[LayerFindings], tuple[Intervention, ...]]:
@@ -104,14 +109,14 @@ def _interventions(
 def _trial(trials: Trials, base: Quality, choices: Choices, slower: Mapping[tuple[str, str], float]) -> Intervention:
     found = trials.judge(choices)
     agreement = None if base.agreement is None or found.agreement is None else found.agreement - base.agreement
-    times = [slower[name, choice.scheme] for name, choice in choices.items() if (name, choice.scheme) in slower]
+    times = [slower.get((name, choice.scheme)) for name, choice in choices.items()]
     return Intervention(
         choice=next(iter(choices.values())),
         divergence=base.divergence - found.divergence,
         agreement=agreement,
         metric=found.metric - base.metric,
         bytes=trials.bytes(choices) - trials.bytes({}),
-        milliseconds=sum(times) if times else None,
+        milliseconds=None if None in times else sum(time for time in times if time is not None),
     )
 
 

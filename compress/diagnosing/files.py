@@ -1,6 +1,7 @@
 """The exported files of a network that is diagnosed: made, scored and timed as they are asked for."""
 
 import tempfile
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,26 +40,34 @@ class Files:
         except EdgepressError as error:
             return None, str(error)
 
-    def slower(self, before: FileFindings) -> dict[tuple[str, str], float]:
-        """Milliseconds that each layer takes longer in another scheme: of the difference of whole networks, its share of the MACs."""
-        found: dict[tuple[str, str], float] = {}
-        shares = timing.mac_shares(self.job.model)
-        for scheme in ("int8", "int16x8", "float"):
-            whole = before.milliseconds if scheme == self.job.quantize.scheme else self._latency(scheme)
-            if whole is not None and before.milliseconds is not None:
-                found |= {(name, scheme): (whole - before.milliseconds) * share for name, share in shares.items()}
-        return found
+    def slower(self, now: Mapping[str, str], schemes: Collection[str]) -> dict[tuple[str, str], float]:
+        """Milliseconds that each layer takes longer in another of these schemes than in the one that it has now.
 
-    def _latency(self, scheme: str) -> float | None:
+        They are differences of the times of its operators on this machine, of networks with one scheme for all; nothing for what
+        could not be measured.
+        """
+        times = {scheme: self._times(scheme, now) for scheme in sorted({*schemes, *now.values()})}
+        return {
+            (name, scheme): times[scheme][name] - times[before][name]
+            for name, before in now.items()
+            for scheme in times
+            if name in times[scheme] and name in times[before]
+        }
+
+    def _times(self, scheme: str, names: Collection[str]) -> dict[str, float]:
         context = self.job.context
         try:
             with context.progress.task(f"timing the network in {scheme}"):
                 quantize = replace(self.job.quantize, scheme=scheme, overrides=()) if scheme != "float" else None
                 model = self.job.model if quantize is None else self._quantized(quantize)
-                return timing.measure_layers(model, "host", context.data.evaluation, context.metric, ()).whole
+                found = timing.measure_layers(model, "host", context.data.evaluation, context.metric, names)
         except EdgepressError as error:
             self.notes = (*self.notes, f"time in {scheme} not measured: {error}")
-            return None
+            return {}
+        if found.source == timing.ESTIMATED:
+            self.notes = (*self.notes, f"time in {scheme} not measured: the file's operators can't run one by one")
+            return {}
+        return found.layers
 
     def _quantized(self, quantize: Any) -> Model:
         model = pipeline.apply_one("quantize", quantize, self.job.model, self.job.context)

@@ -30,8 +30,8 @@ class Job:
 class Intervention:
     """One layer with another choice, all others as they are: what that wins back (positive is better) and costs.
 
-    `bytes` of weights, biases and scales; `milliseconds` on this machine, the layer's share (by MACs) of what the whole network
-    takes longer, None where nothing could be measured.
+    `bytes` of weights, biases and scales; `milliseconds` that the layer's operators take longer on this machine, None where they
+    were not measured.
     """
 
     choice: Choice

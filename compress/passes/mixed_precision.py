@@ -79,7 +79,7 @@ class MixedPrecision:
         found = mixing.losses(trials, budget.costs, context.progress)
         mixture = mixing.mix(trials, found, budget, context.progress)
         choices = {name: Choice(scheme) for name, scheme in mixture.schemes.items()}
-        layers = resolve(trials.graph.graph, (*self.overrides, *trials.overrides(choices)), "int8")
+        layers = resolve(trials.graph.graph, (*trials.options.overrides, *trials.overrides(choices)), "int8")
         details = {
             "layers": {layer_name(node): scheme for node, scheme in layers.items()},
             "calibration_samples": context.data.calibration.samples,
@@ -117,9 +117,12 @@ def _times(model: Model, context: Context, trials: Trials, schemes: Schemes, boa
             lines.append(f"{scheme} left out: {error}")
             continue
         lines.append(f"{scheme} everywhere: {found.whole:.3g} ms on {board}, layers {found.source}")
-        for name in trials.units:
-            if scheme in schemes[name]:
-                times[name][scheme] = found.layers[name]
+        offered = [name for name in trials.units if scheme in schemes[name]]
+        for name in offered:
+            times[name][scheme] = found.layers.get(name, 0.0)
+        silent = [name for name in offered if name not in found.layers]
+        if silent:
+            lines.append(f"{scheme}: no operator of their own on {board}, counted as no time: {', '.join(silent)}")
     if not all(times.values()):
         raise UserError(f"mixed_precision: latency_ms: no time on {board} to go by: {'; '.join(lines)}")
     return times, lines

@@ -14,7 +14,7 @@ from compress.quantization.units import Choice
 from compress.report import wording
 from compress.report.content import plain
 
-TIME = "estimated: of what the whole network takes longer on this machine, the layer's share of the multiply-accumulates"
+TIME = "measured: what the layer's operators take longer on this machine, each by itself; conversions between schemes are not in it"
 SMALL_SHARE = 0.02
 """A layer whose best intervention wins back less has one line, with that intervention alone."""
 
@@ -115,7 +115,7 @@ def _cells(trial: Intervention, before: Choice, found: Diagnosis) -> tuple[str, 
         wording.change(trial.agreement),
         wording.change(trial.metric, found.metric),
         f"{trial.bytes:+,}",
-        "-" if trial.milliseconds is None else f"{1000 * trial.milliseconds:+,.0f} µs",
+        "not measured" if trial.milliseconds is None else f"{1000 * trial.milliseconds:+,.0f} µs",
     )
 
 
