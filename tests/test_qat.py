@@ -339,8 +339,8 @@ def test_impossible_options_die_at_construction(options, message):
 
 def test_what_no_runtime_computes_is_refused_before_training(last_trained):
     model = model_of(lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.GELU(), nn.Flatten(), nn.Linear(256, 4)), SHAPE)
-    context = replace(context_of(model, samples(SHAPE, 16)), exports=("tflite",))
-    with pytest.raises(UserError, match="qat: layer '1': TFLite has no int16x8 kernel for operator 'gelu'"):
+    context = replace(context_of(model, samples(SHAPE, 16)), exports=("c",))
+    with pytest.raises(UserError, match="qat: layer '1': C has no int16x8 kernel for operator 'gelu'"):
         Qat(scheme="int16x8")(model, context)
     assert not last_trained
 

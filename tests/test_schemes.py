@@ -145,18 +145,43 @@ def test_an_operator_without_a_kernel_is_named_before_calibration(tmp_path):
     model = model_of(lambda: nn.Sequential(nn.Linear(12, 4), nn.GELU()), (12,))
     context = context_of(model, samples((12,)))
     never = replace(context.data, calibration=replace(split_of(samples((12,))), load=lambda _: pytest.fail("calibrated")))
-    message = (
-        r"layer '1': TFLite has no int16x8 kernel for operator 'gelu'; choose another scheme for it with 'overrides: \[{operator: gelu"
-    )
+    message = r"layer '1': C has no int16x8 kernel for operator 'gelu'; choose another scheme for it with 'overrides: \[{operator: gelu"
     with pytest.raises(UserError, match="quantize: " + message):
-        Quantize(scheme="int16x8")(model, replace(context, data=never, exports=("tflite",)))
-    with pytest.raises(ExportError, match=message):
-        Tflite()(Quantize(scheme="int16x8")(model, context), tmp_path)
+        Quantize(scheme="int16x8")(model, replace(context, data=never, exports=("tflite", "c")))
+    with pytest.raises(ExportError, match=r"GELU.*: tensor .* is int16"):
+        C()(Quantize(scheme="int16x8")(model, context), tmp_path)
     cured = Quantize(scheme="int16x8", overrides=(Override(operator="gelu", scheme="int8"),))
-    made = cured(model, replace(context, exports=("tflite", "onnx")))
+    made = cured(model, replace(context, exports=("tflite", "onnx", "c")))
     inputs = samples((12,), 8)
     outputs = run_file(Tflite()(made, tmp_path), inputs)
     assert compare(made(torch.from_numpy(inputs)).numpy(), outputs, output_step(made)).largest_steps <= 1.001
+
+
+FORMS = {
+    "cat": ("CONV_2D", "CONCATENATION"),
+    "hardswish": ("CONV_2D", "SUB", "MUL", "MUL"),
+    "prelu": ("CONV_2D", "MUL", "ADD", "MUL", "SUB"),
+    "pixel shuffle": ("CONV_2D", "RESHAPE", "TRANSPOSE", "RESHAPE"),
+    "log softmax": ("FULLY_CONNECTED", "SOFTMAX", "REDUCE_MAX", "LOG", "QUANTIZE", "REDUCE_MAX", "SUB", "SUB"),
+    "gelu": ("CONV_2D", "GELU"),
+    "max pool padded": ("CONV_2D", "PADV2", "MAX_POOL_2D"),
+}
+STEPS = {"hardswish": 2, "gelu": 3}
+"""Integer steps between LiteRT and the graph, where it is more than one."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in ("cat", "prelu") else pytest.mark.slow) for name in FORMS])
+def test_what_has_no_int16_kernel_is_made_of_what_has(name, tmp_path):
+    case = CASES[name]
+    model, inputs = case.model(), case.samples(8, seed=1)
+    made = Quantize(scheme="int16x8", observer="minmax")(model, context_of(model, case.samples()))
+    artifact = Tflite()(made, tmp_path)
+    file = tflite_format.load(artifact.path)
+    assert tuple(operator.name for operator in file.operators) == FORMS[name]
+    assert {file.tensors[operator.outputs[0]].dtype for operator in file.operators} == {"int16"}
+    expected = made(torch.from_numpy(inputs)).numpy()
+    for outputs, steps in ((run_file(artifact, inputs), STEPS.get(name, 1)), (run_file(Onnx()(made, tmp_path), inputs), 1)):
+        assert compare(expected, outputs, output_step(made)).largest_steps <= steps + 0.01
 
 
 def test_full_integer_names_the_layers_that_are_not(original, context):

@@ -8,12 +8,12 @@ from compress.lowering.nodes import argument, operator_name
 from compress.model import layer_name
 
 WITHOUT_INT16: dict[str, Callable[[fx.Node], bool]] = {
-    **dict.fromkeys(("cat", "gelu", "hardswish", "log_softmax", "pixel_shuffle", "prelu"), lambda _: True),
-    "max_pool2d": lambda node: argument(node, "padding") not in (0, [], [0], [0, 0]),
-    "pad": lambda node: bool(argument(node, "value")),
+    "max_pool2d": lambda node: argument(node, "padding") not in (0, [], [0], [0, 0]) and bool(argument(node, "ceil_mode")),
 }
-"""Of TFLite, with the calls that have none. Its converter doesn't write `cat` and padding with another number than zero, the runtime
-refuses the others or, of `prelu`, gives wrong numbers."""
+"""Of TFLite, with the calls that have none: `int16_forms` makes the padding an operator of its own, whose windows end elsewhere."""
+
+WITHOUT_INT16_IN_C = ("gelu", "log_softmax")
+"""What TFLite computes with GELU, LOG and REDUCE_MAX of int16, which the compiler to C hasn't."""
 
 NAMES = {"tflite": "TFLite", "c": "C", "onnx": "ONNX"}
 
@@ -21,8 +21,10 @@ NAMES = {"tflite": "TFLite", "c": "C", "onnx": "ONNX"}
 def has_kernel(file_format: str, scheme: str, node: fx.Node) -> bool:
     """Whether a format's runtime computes an operator with a scheme. ONNX Runtime does all of them, in float where it has no integers.
 
-    C is compiled from TFLite, and its compiler says itself which of TFLite's kernels it has none of.
+    C is compiled from TFLite, and its compiler says itself which other kernels of TFLite it has none of.
     """
+    if file_format == "c" and scheme == "int16x8" and operator_name(node) in WITHOUT_INT16_IN_C:
+        return False
     if file_format in ("tflite", "c") and scheme == "int16x8":
         return operator_name(node) not in WITHOUT_INT16 or not WITHOUT_INT16[operator_name(node)](node)
     return True

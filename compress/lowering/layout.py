@@ -1,5 +1,6 @@
 """What an NHWC file tells about itself."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from targets.base import Artifact, Tensor
@@ -8,6 +9,13 @@ CHANNELS_LAST = (0, 2, 3, 1)
 """The order of axes that takes NCHW to NHWC."""
 CHANNELS_FIRST = (0, 3, 1, 2)
 """And back."""
+
+
+def paddings(amounts: Sequence[int], rank: int, channels_last: bool) -> list[tuple[int, int]]:
+    """What torch's padding (pairs from the last axis of NCHW on) adds before and after each axis, as the axes lie."""
+    given = [(amounts[place], amounts[place + 1]) for place in range(len(amounts) - 2, -1, -2)]
+    by_axis = [(0, 0)] * (rank - len(given)) + given
+    return [by_axis[axis] for axis in CHANNELS_LAST] if channels_last else by_axis
 
 
 def arranged(artifact: Artifact) -> Artifact:

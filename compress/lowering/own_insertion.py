@@ -1,11 +1,13 @@
 """Where a quantized network becomes one of `own_operators` on the way to TFLite. Stored integers go to the operator as they are."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import fx
 
+from compress.lowering import int16_forms
 from compress.lowering.nodes import add_constant, argument, constant, is_constant, operator_name
 from compress.lowering.own_operators import overload
 from compress.model import layer_name
@@ -21,12 +23,19 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 def insert(graph: fx.GraphModule) -> None:
     """Puts these operators, in place, where a graph of quantize/dequantize pairs needs them."""
     for node in list(graph.graph.nodes):
-        insertion = INSERTIONS.get(operator_name(node))
-        if insertion is not None and isinstance(node.args[0], fx.Node) and operator_name(node.args[0]) == "dequantize_per_tensor":
+        form = int16_forms.FORMS.get(operator_name(node)) if int16_forms.reads_int16(node) else None
+        insertion = INSERTIONS.get(operator_name(node)) if form is None else partial(_replace, form)
+        if insertion is not None and operator_name(node.all_input_nodes[0]) == "dequantize_per_tensor":
             with graph.graph.inserting_before(node):
                 insertion(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _replace(form: int16_forms.Form, graph: fx.GraphModule, node: Node) -> None:
+    made = form(graph, node)
+    if made is not None:
+        node.replace_all_uses_with(made)
 
 
 def _call(node: Node, name: str, *arguments: object) -> Node:
@@ -37,18 +46,6 @@ def _call(node: Node, name: str, *arguments: object) -> Node:
 
 def _between_scales(graph: fx.GraphModule, node: Node) -> None:  # noqa: ARG001  one signature for all
     node.args = (_call(node, "requantize", node.args[0]), *node.args[1:])
-
-
-def _add_constant(graph: fx.GraphModule, node: Node) -> None:
-    """The converter writes no ADD of an int16 constant, but the SUB of its negative: they are symmetric."""
-    for value, other in (node.args, node.args[::-1]):
-        stored = isinstance(other, fx.Node) and operator_name(other) == "dequantize_per_tensor" and is_constant(other.args[0])
-        if stored and torch.int16 in other.args:
-            negative = graph.graph.call_function(other.target, (_stored(graph, other, torch.neg), *other.args[1:]))
-            difference = graph.graph.call_function(torch.ops.aten.sub.Tensor, (value, negative))
-            negative.meta, difference.meta = dict(other.meta), dict(node.meta)
-            node.replace_all_uses_with(difference)
-            return
 
 
 def _prelu(graph: fx.GraphModule, node: Node) -> None:
@@ -124,7 +121,6 @@ def _stored_constant(graph: fx.GraphModule, node: Node, part: object, change: Ch
 
 INSERTIONS: dict[str, Callable[[fx.GraphModule, Node], None]] = {
     "quantize_per_tensor": _between_scales,
-    "add": _add_constant,
     "prelu": _prelu,
     "embedding": _embedding,
     "conv_transpose2d": _transposed_convolution,

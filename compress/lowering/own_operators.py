@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import torch
 
+from compress.lowering.layout import CHANNELS_LAST, paddings
+
 NAMESPACE = "edgepress"
 Body = Callable[..., torch.Tensor]
 NAMES: list[str] = []
@@ -23,6 +25,31 @@ def _operator(body: Body) -> Body:
 def requantize(x: torch.Tensor, channels_last: bool) -> torch.Tensor:  # noqa: ARG001  one last argument for all
     """From one scale to another: a converter drops the second of two roundings that follow each other."""
     return x.clone()
+
+
+@_operator
+def gelu(x: torch.Tensor, approximate: str, channels_last: bool) -> torch.Tensor:  # noqa: ARG001  one last argument for all
+    """GELU, which the converter writes for 8 bits only."""
+    return torch.nn.functional.gelu(x, approximate=approximate)
+
+
+@_operator
+def logarithm(x: torch.Tensor, channels_last: bool) -> torch.Tensor:  # noqa: ARG001  one last argument for all
+    """The natural logarithm, which the converter writes for 8 bits only."""
+    return x.log()
+
+
+@_operator
+def join(tensors: list[torch.Tensor], axis: int, channels_last: bool) -> torch.Tensor:
+    """Tensors one after the other, which the converter writes for 8 bits only; `axis` counts as in NCHW."""
+    return torch.cat(tensors, CHANNELS_LAST.index(axis) if channels_last else axis)
+
+
+@_operator
+def pad_with(x: torch.Tensor, amounts: list[int], value: float, channels_last: bool) -> torch.Tensor:
+    """Padding with a number other than zero, which the converter writes for 8 bits only; `amounts` as torch has them for NCHW."""
+    pairs = paddings(amounts, x.dim(), channels_last)
+    return torch.nn.functional.pad(x, [amount for pair in reversed(pairs) for amount in pair], value=value)
 
 
 @_operator
