@@ -199,5 +199,5 @@ def embedded(net: Network, name):
 
 @STEPS.of("SHAPE")
 def sized(net: Network, name):
-    given = net.pick()
+    given = net.pick(1, 2, 3, 4)
     return net.add(name, [given], [len(given.shape)], "ShapeOptions", dtype="int32", outType=2)
