@@ -1,4 +1,4 @@
-"""The networks of keras.applications, with random weights: read, they give what Keras gives, and they are exported."""
+"""The networks of keras.applications, with random weights: read, exported to TFLite and to ONNX, they give what Keras gives."""
 
 import keras_applications
 import numpy as np
@@ -9,6 +9,7 @@ from keras_models import made
 from quantized_networks import run_file
 
 import compress.sources
+from compress.exporters.onnx import Onnx
 from compress.exporters.tflite import Tflite
 from compress.sources.base import SourceOptions
 from targets.formats import tflite
@@ -26,7 +27,8 @@ def check(folder, name):
     allowed = 1e-4 * np.abs(saved["y0"]).max()
     np.testing.assert_allclose(model(torch.from_numpy(inputs)).numpy(), saved["y0"], rtol=0, atol=allowed)
     artifact = Tflite()(model, folder)
-    np.testing.assert_allclose(run_file(artifact, inputs), saved["y0"], rtol=0, atol=allowed)
+    for file in (artifact, Onnx()(model, folder)):
+        np.testing.assert_allclose(run_file(file, inputs), saved["y0"], rtol=0, atol=allowed)
     assert "TRANSPOSE" not in [operator.name for operator in tflite.load(artifact.path).operators]
 
 
