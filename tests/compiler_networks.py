@@ -264,3 +264,5 @@ def convolutions():
     yield "pointwise stride", convolution(shape=(7, 7, 8), kernel=(1, 1), stride=(2, 2), channels=12)
     yield "deep", convolution(shape=(3, 3, 80), channels=4)
     yield "very deep", convolution(shape=(2, 2, 160), channels=4, weights=lambda form: np.full(form, 127))
+    for depth in (1, 2, 3, 6, 13):
+        yield f"pointwise of {depth}", convolution(shape=(3, 5, depth), kernel=(1, 1), channels=3, stride=(1, 2))

@@ -61,6 +61,11 @@ EP_INLINE void ep_patch(const ep_conv_t s, const int8_t *input, int32_t top, int
 /* The input under the kernel at one output position, widened for pixel 0 or 1 of `to`. */
 EP_INLINE void ep_wide_patch(const ep_conv_t s, const int8_t *input, int32_t top, int32_t left, int8_t *bytes, int32_t *to) {
     const int32_t size = s.kernel_height * s.kernel_width * s.depth;
+    if (!s.words && !s.padded && s.kernel_height * s.kernel_width == 1) {
+        const int8_t *const from = input + (top * s.input_width + left) * s.input_channels;
+        ep_widen_rest(from + (s.depth & ~3), s.depth & 3, ep_widen(from, s.depth & ~3, to));
+        return;
+    }
     if (!s.words) {
         ep_patch(s, input, top, left, bytes);
         EP_FILL(bytes + size, 0, (size_t)(-size & 3));

@@ -54,6 +54,15 @@ EP_INLINE int32_t *ep_widen(const int8_t *from, int32_t size, int32_t *to) {
     return to;
 }
 
+/* The same for the last bytes, 1 to 3 of them, filled up with 0. */
+EP_INLINE void ep_widen_rest(const int8_t *from, int32_t size, int32_t *to) {
+    int32_t word = (uint8_t)from[0];
+    word |= size > 1 ? (uint8_t)from[1] << 8 : 0;
+    word |= size > 2 ? (uint8_t)from[2] << 16 : 0;
+    to[0] = __sxtb16(word);
+    to[2] = ep_odd(word);
+}
+
 /* The same for `size` times one value. */
 EP_INLINE int32_t *ep_widen_value(int32_t value, int32_t size, int32_t *to) {
     const int32_t word = (int32_t)(((uint32_t)value & 0xffffu) * 0x10001u);
