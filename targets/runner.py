@@ -238,6 +238,7 @@ def measure_energy(model: Any, job: dict[str, Any], sample: list[Any]) -> Any:
     if not job["energy"]:
         return None
     sys.path.insert(0, str(Path(__file__).resolve().parent))
+    sys.dont_write_bytecode = True  # the folder holds what the job says, nothing else
     power = importlib.import_module("power")
     return power.measure(lambda: time_once(model, sample), job["energy"], Path(job["system"]))
 
