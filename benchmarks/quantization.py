@@ -7,10 +7,15 @@ file in its own runtime, in percent; ours is scored as TFLite, and its ONNX file
 file, conversion included and imports not (a small network is quantized first); `cpu_seconds` are those of all threads. `peak_mb` is the
 most memory that the process had by then, `growth_mb` what of it came after network, samples and packages were loaded. `ratio` is our
 time over ai-edge-quantizer's for int8.
+
+`ours_alone` and `peer_alone` count the samples on which only our file of that scheme, or only the peer's, agrees with float; `p` is how
+likely so uneven counts are by chance (sign test). `--jpeg` evaluates the networks for CIFAR-10 on test images through JPEG instead, nine
+times as many.
 """
 
 import argparse
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -51,7 +56,8 @@ ONLY = {"neural-compressor": ("resnet20", "resnet56")}
 """Tools that are run on some networks only: this one takes many minutes for the others."""
 
 FIGURES = ("float_accuracy", "accuracy", "agreement", "bytes", "seconds", "cpu_seconds", "peak_mb", "growth_mb")
-COLUMNS = ("network", "tool", "scheme", *FIGURES, "onnx_accuracy", "onnx_agreement", "ratio")
+PAIRED = ("ours_alone", "peer_alone", "p")
+COLUMNS = ("network", "tool", "scheme", *FIGURES, "onnx_accuracy", "onnx_agreement", "ratio", *PAIRED)
 SHORT = {
     "float_accuracy": "float",
     "onnx_accuracy": "onnx acc.",
@@ -69,6 +75,7 @@ class Runner:
     data: Path
     calibration: int
     samples: int | None
+    jpeg: bool
     limit: float
 
     def float_network(self, network: str, folder: Path) -> dict[str, Any]:
@@ -85,7 +92,7 @@ class Runner:
         return row | found | ({"passes": passes} if tool == "edgepress" else {})
 
     def _run(self, job: dict[str, Any], folder: Path) -> dict[str, Any]:
-        settings = {"calibration": self.calibration, "samples": self.samples}
+        settings = {"calibration": self.calibration, "samples": self.samples, "jpeg": self.jpeg}
         found, reason = processes.run("quantization_job.py", job | settings, folder, self.limit, EDGEPRESS_SHARED_DATA=str(self.data))
         return {"problem": reason} if found is None else found
 
@@ -101,7 +108,7 @@ def jobs(options: argparse.Namespace, network: str) -> list[tuple[str, str]]:
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """All rows; progress goes to standard error."""
-    runner = Runner(options.data.resolve(), options.calibration, options.samples, options.limit)
+    runner = Runner(options.data.resolve(), options.calibration, options.samples, options.jpeg, options.limit)
     progress = ConsoleProgress()
     rows: list[dict[str, Any]] = []
     with progress.task("quantization", sum(len(jobs(options, network)) for network in options.networks)) as all_jobs:
@@ -135,6 +142,29 @@ def with_ratio(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def paired(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Peers' rows with the samples on which only one of the two files agrees with float, and how likely that is by chance (sign test)."""
+    ours = {(row["network"], row["scheme"]): set(row["differs"]) for row in rows if row["tool"] == "edgepress" and "differs" in row}
+    found = []
+    for row in rows:
+        theirs, own = row.pop("differs", None), ours.get((row["network"], row["scheme"]))
+        if row["tool"] != "edgepress" and theirs is not None and own is not None:
+            alone = len(set(theirs) - own), len(own - set(theirs))
+            row |= dict(zip(PAIRED, (*alone, by_chance(*alone)), strict=True))
+        found.append(row)
+    return found
+
+
+def by_chance(first: int, second: int) -> float:
+    """The two-sided sign test.
+
+    >>> by_chance(5, 0)
+    0.0625
+    """
+    total, fewer = first + second, min(first, second)
+    return min(1.0, 2 * sum(math.comb(total, number) for number in range(fewer + 1)) / (1 << total))
+
+
 def show(rows: list[dict[str, Any]]) -> None:
     """A table for people."""
     table = Table()
@@ -163,10 +193,11 @@ def main() -> None:
     parser.add_argument("--tools", nargs="+", default=["edgepress", *PEERS], choices=["edgepress", *PEERS])
     parser.add_argument("--calibration", type=int, default=200, help="samples to calibrate on; only the ResNets have more than 200")
     parser.add_argument("--samples", type=int, help="evaluate on so many only")
+    parser.add_argument("--jpeg", action="store_true", help="evaluate ResNets on CIFAR-10's test images through JPEG")
     parser.add_argument("--limit", type=float, default=600, help="seconds after which a job is stopped")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = with_ratio(measure(options))
+    rows = paired(with_ratio(measure(options)))
     if options.json:
         print(json.dumps({"rows": rows}, indent=1))
     else:

@@ -1,7 +1,7 @@
 """One network through one quantizer, in the process that this file is: `python quantization_job.py FOLDER`.
 
-FOLDER holds `job.json` (network, tool, scheme, passes, calibration, samples; tool `float` is the network as it is) and, but for `float`,
-the reference `float.npy` beside it; `result.json` is written there.
+FOLDER holds `job.json` (network, tool, scheme, passes, calibration, samples, jpeg; tool `float` is the network as it is) and, but for
+`float`, the reference `float.npy` beside it; `result.json` is written there.
 """
 
 import contextlib
@@ -29,7 +29,8 @@ MEGABYTE = 1 << 20
 
 def main(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    inputs, labels = shared_data.datasets.evaluation(job["network"])
+    images = shared_data.through_jpeg if job["jpeg"] else shared_data.datasets.evaluation
+    inputs, labels = images(job["network"])
     evaluation = quantization_tools.split(inputs[: job["samples"]], labels[: job["samples"]])
     network = shared_data.network(job["network"])
     result = reference(folder, network, evaluation) if job["tool"] == "float" else quantized(folder, job, network, evaluation)
@@ -104,10 +105,10 @@ def in_torch(network: torch.nn.Module, evaluation: Split) -> Array:
         return np.concatenate([network(torch.from_numpy(inputs)).numpy() for (inputs,), _ in evaluation.batches(50)])
 
 
-def scores(outputs: Array, expected: Array, evaluation: Split) -> dict[str, float]:
-    """Accuracy, and how often the largest prediction is the float network's."""
-    top = outputs.argmax(1)
-    return {"accuracy": percent(top == labels_of(evaluation)), "agreement": percent(top == expected.argmax(1))}
+def scores(outputs: Array, expected: Array, evaluation: Split) -> dict[str, Any]:
+    """Accuracy, how often the largest prediction is the float network's, and on which samples it isn't."""
+    top, same = outputs.argmax(1), outputs.argmax(1) == expected.argmax(1)
+    return {"accuracy": percent(top == labels_of(evaluation)), "agreement": percent(same), "differs": np.flatnonzero(~same).tolist()}
 
 
 def labels_of(evaluation: Split) -> Array:
