@@ -32,6 +32,21 @@ class AlignedBuffer(schema.BufferT):  # type: ignore[misc]  # generated code wit
         return schema.BufferEnd(builder)
 
 
+class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # a package without types
+    """Writes equal lists of numbers once: the zero points of channels, all 0, are a sixth of a small network's int8 file."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 20)
+        self.written: dict[tuple[str, bytes], Any] = {}
+
+    def CreateNumpyVector(self, x: Any) -> Any:  # noqa: N802  the library's name
+        """Where the numbers lie, written now or before."""
+        key = (x.dtype.str, x.tobytes())
+        if key not in self.written:
+            self.written[key] = super().CreateNumpyVector(x)
+        return self.written[key]
+
+
 def read(content: bytes) -> Any:
     """The file as a `ModelT`."""
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
@@ -43,7 +58,7 @@ def write(model: Any) -> bytes:
         aligned = AlignedBuffer()
         aligned.data = buffer.data
         model.buffers[position] = aligned
-    builder = flatbuffers.Builder(1 << 20)
+    builder = SharingBuilder()
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
