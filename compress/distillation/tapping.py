@@ -7,6 +7,7 @@ import torch
 
 from compress.model import Model
 from compress.training.devices import on_device
+from compress.training.layout import channels_last
 from compress.training.objective import tap
 
 Watched = Callable[..., tuple[torch.Tensor, dict[str, torch.Tensor]]]
@@ -19,7 +20,7 @@ def tapped(model: Model, names: tuple[str, ...], device: torch.device | None = N
     """
     graph = model.copy_graph()
     tap(graph.graph, names)
-    graph.recompile()
+    channels_last(graph).recompile()
     first = device or torch.device("cpu")
     graphs = {first: on_device(graph, first)}
 

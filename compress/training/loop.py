@@ -17,6 +17,7 @@ from compress.model import Model, first_output
 from compress.training.augmentation import Augmentation
 from compress.training.averaging import Average
 from compress.training.devices import devices, fabric, on_device
+from compress.training.layout import channels_last
 from compress.training.learner import Learner, shares, together
 from compress.training.objective import Batch, Objective, Tensors, tap
 from compress.training.options import TrainingOptions
@@ -34,7 +35,7 @@ class Loop:
     def __init__(self, model: Model, context: Context, options: TrainingOptions, objective: Objective) -> None:
         self.fabric = fabric(context.device, options.precision)
         self.options, self.objective, self.metric, self.seed = options, objective, context.metric, context.seed
-        self.network = on_device(model.copy_graph(), self.fabric.device)
+        self.network = channels_last(on_device(model.copy_graph(), self.fabric.device))
         self.sample_by_sample = not model.free_batch
         self.batch_statistics = model.free_batch
         self.graph = fx.GraphModule(self.network, _training_graph(self.network.graph, self.batch_statistics, objective.taps))
