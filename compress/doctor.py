@@ -58,7 +58,7 @@ class Part:
 def examine() -> list[Part]:
     """Every part, packages first, then what each kind of target needs besides them."""
     parts = [_package(feature, name) for feature, names in PACKAGES.items() for name in names]
-    parts += [_target(name) for name in sorted({_first_board(kind) for kind in boards.kinds()})]
+    parts += [part for kind in boards.kinds() for part in targets_of(kind)]
     return [*parts, *stand_ins(), _gpu(), Part("results kept between runs", "cache", str(cache_folder()))]
 
 
@@ -76,15 +76,15 @@ def stand_ins() -> list[Part]:
     return [Part(feature, name, found[name], None if found[name] else f"run: {cure}") for feature, (name, cure) in STAND_INS.items()]
 
 
-def _first_board(kind: str) -> str:
-    return next(name for name in boards.names() if boards.load(name).target == kind)
-
-
-def _target(name: str) -> Part:
-    target = boards.target(name)
-    problem = target.available()
-    feature = f"target kind {target.board.target}"
-    return Part(feature, f"e.g. {name}", None if problem else "ready", f"{problem.reason}; {problem.cure}" if problem else None)
+def targets_of(kind: str) -> list[Part]:
+    """A part for all boards of a target kind that the same thing is missing for, and one for those that are ready; one board as example."""
+    examples: dict[str, Part] = {}
+    for name in boards.names():
+        if boards.load(name).target == kind:
+            problem = boards.target(name).available()
+            cure = f"{problem.reason}; {problem.cure}" if problem else None
+            examples.setdefault(cure or "", Part(f"target kind {kind}", f"e.g. {name}", None if problem else "ready", cure))
+    return list(examples.values())
 
 
 def _gpu() -> Part:

@@ -145,3 +145,12 @@ def test_doctor_names_stand_ins_that_are_missing_and_their_cures(monkeypatch, tm
     for name in cures:
         (tmp_path / name).touch(mode=0o755)
     assert [part.found for part in doctor.stand_ins()] == [str(tmp_path / name) for name in cures]
+
+
+def test_doctor_tells_boards_of_a_kind_that_are_ready_from_those_that_lack_a_part(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lacking, ready = sorted(doctor.targets_of("microcontroller"), key=lambda part: part.found or "")
+    assert (lacking.found, ready.found, ready.cure) == (None, "ready", None)
+    assert "qemu-system-arm" in lacking.cure
+    (lacking,) = doctor.targets_of("raspberry_pi")
+    assert lacking.cure == "qemu-aarch64 is not installed; run: sudo apt install qemu-user && edgepress targets setup raspberry-pi"
