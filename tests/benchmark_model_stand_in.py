@@ -1,7 +1,6 @@
-"""A stand-in for LiteRT's benchmark_model where nothing runs Android's programs: it times the file on LiteRT's Python interpreter.
+"""A stand-in for LiteRT's benchmark_model where nothing runs Android's programs: LiteRT itself, by its C interface.
 
-It takes the same flags and prints in the same words what it measured; the profile has LiteRT's operators, each with an equal share of the
-mean time, which this interpreter doesn't tell apart.
+It takes the same flags and prints in the same words what it measured; its profile is that of LiteRT's own profiler.
 """
 
 # ruff: noqa: T201  its output is what it is for
@@ -12,7 +11,7 @@ import sys
 import time
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from litert_library import OPERATOR, OPERATOR_OF_DELEGATE, Model
 
 
 def statistics(times):
@@ -33,25 +32,32 @@ def statistics(times):
     return " ".join(f"{name}={value}" for name, value in about.items())
 
 
-def timed(interpreter, runs):
+def timed(model, runs):
     times = []
     for _ in range(runs):
         begin = time.perf_counter()
-        interpreter.invoke()
+        model.invoke()
         times.append(time.perf_counter() - begin)
     return times
 
 
-def profile(interpreter, mean):
-    names = {entry["index"]: entry["name"] for entry in interpreter.get_tensor_details()}
-    operators = [entry for entry in interpreter._get_ops_details() if entry["op_name"] != "DELEGATE"]
-    share = mean * 1000 / len(operators)
+def profile(model, runs):
+    """Mean milliseconds of each operator, or of what a delegate runs in its place, in the order in which they ran."""
+    found = {}
+    for event in model.profiled(runs):
+        if event.kind in (OPERATOR, OPERATOR_OF_DELEGATE):
+            tag = event.tag.decode()
+            name = f"Delegate/{tag}:{event.number}" if event.kind == OPERATOR_OF_DELEGATE else f"[{tag}]:{event.number}"
+            found.setdefault((name, tag), []).append(event.elapsed_us / 1000)
     print("INFO: Operator-wise Profiling Info for Regular Benchmark Runs:")
     print("============================== Run Order ==============================")
     print("\t             [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]")
-    for number, entry in enumerate(operators):
-        name = f"[{names[int(entry['outputs'][0])]}]:{number}"
-        print(f"\t{entry['op_name']:>24}\t{share:9.3f}\t{share:9.3f}\t{0:7.3f}%\t{0:7.3f}%\t{0:10.3f}\t{1:9}\t{name}")
+    whole, so_far = sum(np.mean(times) for times in found.values()), 0.0
+    for (name, tag), times in found.items():
+        share = 100 * np.mean(times) / whole if whole else 0
+        so_far += share
+        row = f"{tag:>24}\t{times[0]:9.3f}\t{np.mean(times):9.3f}\t{share:7.3f}%\t{so_far:7.3f}%"
+        print(f"\t{row}\t{0:10.3f}\t{1:9}\t{name}")
     print()
 
 
@@ -65,15 +71,14 @@ def main():
     chosen = flags.parse_args()
     begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        interpreter = Interpreter(chosen.graph, num_threads=chosen.num_threads)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
+        model = Model(chosen.graph, chosen.num_threads)
+    except RuntimeError as error:
         print(f"ERROR: {error}\nBenchmarking failed.")
         return 1
     init = time.perf_counter() - begin
-    warmup = timed(interpreter, chosen.warmup_runs)
+    warmup = timed(model, chosen.warmup_runs)
     print(f"INFO: {statistics(warmup)}\n")
-    times = timed(interpreter, chosen.num_runs)
+    times = timed(model, chosen.num_runs)
     print(f"INFO: {statistics(times)}\n")
     first, warm, mean = warmup[0] * 1e6, np.mean(warmup) * 1e6, np.mean(times) * 1e6
     averages = f"Warmup (avg): {warm:g}, Inference (avg): {mean:g}"
@@ -81,7 +86,7 @@ def main():
     delta = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(f"INFO: Memory footprint delta from the start of the tool (MB): init={delta:g} overall={delta:g}")
     if chosen.enable_op_profiling == "true":
-        profile(interpreter, mean / 1e6)
+        profile(model, chosen.num_runs)
     return 0
 
 

@@ -126,6 +126,7 @@ def test_a_run_without_an_end_is_none_and_its_error_is_found():
     assert benchmark_model.complaint(text) == "ERROR: Didn't find op for builtin opcode 'CONV_2D' version '99'"
     assert benchmark_model.complaint("sh: benchmark_model: not found\n") == "sh: benchmark_model: not found"
     assert benchmark_model.complaint("fine\n") is None
+    assert benchmark_model.complaint("WARNING: [npu_registry.cc:34] NPU accelerator: kLiteRtStatusErrorNotFound.\n") is None
 
 
 @pytest.mark.parametrize("name", PHONES)

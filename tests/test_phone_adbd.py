@@ -1,58 +1,65 @@
-"""A real adbd, alone in a network namespace, and a stand-in for benchmark_model that times LiteRT: needs root and Debian's `adbd`."""
+"""`edgepress profile` on a phone over a real adbd, with LiteRT behind a stand-in for benchmark_model: needs root and Debian's `adbd`."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import alone
+import numpy as np
 import pytest
-from small_files import dense_tflite
+from phone_behind_adbd import adbd
+from small_files import dense_tflite, int8_answer, int8_samples
 
 from targets.microcontroller.compiler import compile_tflite
 
-ADBD = os.environ.get("EDGEPRESS_TEST_ADBD") or shutil.which("adbd", path="/usr/lib/android-sdk/platform-tools")
-ROOT = os.name == "posix" and os.geteuid() == 0 and shutil.which("unshare") is not None
-
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not ADBD, reason="adbd is not installed: apt install adbd (bookworm-backports), or name it in EDGEPRESS_TEST_ADBD"),
-    pytest.mark.skipif(not ROOT, reason="a network namespace needs root and unshare"),
+    pytest.mark.skipif(not adbd(), reason="no adbd here: apt install adbd (bookworm-backports), or name it in EDGEPRESS_TEST_ADBD"),
+    pytest.mark.skipif(not alone.allowed(), reason="no right to make a network namespace"),
 ]
 HERE = Path(__file__).parent
-DATA = Path("/data")
+PROFILE = f"{sys.executable} -m cli profile --target pixel-8 --device adb://127.0.0.1:5555 --repetitions 5 --json"
 
 
-@pytest.fixture
-def mount_point():
-    """Android's /data: a folder that adbd's namespace mounts over, and that is not left behind."""
-    there = DATA.exists()
-    DATA.mkdir(exist_ok=True)
-    yield
-    if not there:
-        DATA.rmdir()
+def on_the_phone(*lines):
+    """What `edgepress profile` says to each line of arguments, and what the phone holds in the end."""
+    shell = "; ".join([*(f"{PROFILE} {line}" for line in lines), "ls /data/local/tmp/edgepress"])
+    command = [sys.executable, HERE / "phone_behind_adbd.py", "sh", "-c", shell]
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False, timeout=300)
+    decoder, rest, rows = json.JSONDecoder(), done.stdout.strip(), []
+    while rest.startswith("{"):
+        answer, end = decoder.raw_decode(rest)
+        rows += answer["rows"]
+        rest = rest[end:].strip()
+    return rows, sorted(name.partition("-")[2] for name in rest.split()), done.stderr
 
 
-@pytest.mark.usefixtures("mount_point")
 def test_a_file_is_pushed_once_timed_and_profiled_over_adb(tmp_path):
-    program = tmp_path / "benchmark_model"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "benchmark_model_stand_in.py"} "$@"\n', encoding="utf-8")
     model = dense_tflite(tmp_path / "m.tflite", quantized=True)
-    command = ["unshare", "--net", "--mount", sys.executable, str(HERE / "phone_in_namespace.py"), str(ADBD), str(program), str(model)]
-    command.append(str(compile_tflite(model, tmp_path / "dense", "dense").path))
-    environment = {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    measured = told["measured"]
-    assert measured["source"] == "measured"
-    assert measured["latency"]["source"] == "measured"
-    assert measured["latency"]["repetitions"] == 5
-    assert 0 < measured["latency"]["p50_ms"] <= measured["latency"]["p90_ms"]
-    assert measured["ram_bytes"] > 0
-    assert [(layer["name"], layer["operator"]) for layer in measured["layers"]] == [("y", "FULLY_CONNECTED")]
-    assert told["again"]["source"] == "measured"
-    assert sorted(name.partition("-")[2] for name in told["pushed"]) == ["benchmark_model", "dense-x86_64", "m.tflite"]
-    assert (told["right"], told["repetitions"]) == (True, 5)
-    assert "m.tflite: benchmark_model can't run it: ERROR" in told["refusal"]
+    line = f"{model} --set benchmark_model=$BENCHMARK_MODEL"
+    (row, again), there, _ = on_the_phone(line, line)
+    assert row["source"] == row["latency_source"] == again["source"] == "measured"
+    assert row["runner"].startswith("benchmark_model (cpu), threads: 1, no phone, but adbd on Linux")
+    assert 0 < row["latency_ms"] <= row["latency_p90_ms"]
+    assert row["ram_bytes"] > 0
+    assert row["layers"][-1]["operator"] == "Fully Connected (NC, QS8, QC8W) GEMM"
+    assert there == ["benchmark_model", "m.tflite"]
+
+
+def test_compiled_c_gives_outputs_and_times(tmp_path):
+    sources = compile_tflite(dense_tflite(tmp_path / "m.tflite", quantized=True), tmp_path / "dense", "dense").path
+    samples = int8_samples(9)
+    decoded = (samples.astype(np.float32) + 3) * 0.25
+    np.savez(tmp_path / "data.npz", x=decoded, y=int8_answer(samples).argmax(-1))
+    (row,), there, _ = on_the_phone(f"{sources} --data {tmp_path / 'data.npz'}")
+    assert row["accuracy"] == 1
+    assert row["latency_ms"] > 0
+    assert [name.rpartition("-")[0] for name in there] == ["dense"]
+
+
+def test_a_program_that_fails_is_one_line(tmp_path):
+    rows, _, said = on_the_phone(f"{dense_tflite(tmp_path / 'm.tflite', quantized=True)} --set benchmark_model={shutil.which('false')}")
+    assert not rows
+    assert said.strip().endswith("m.tflite: benchmark_model can't run it: it ended with code 1 and without a result")

@@ -64,9 +64,16 @@ class Phone:
             raise unreachable(self._name, error) from None
 
     def title(self) -> str:
-        """What the phone calls itself."""
-        model, release = (self.shell(["getprop", key])[1].strip() for key in ("ro.product.model", "ro.build.version.release"))
-        return f"{model}, Android {release}" if model and release else self._name
+        """What the phone calls itself; where it has no name, its address and what it runs."""
+        model, release = (self._said(["getprop", key]) for key in ("ro.product.model", "ro.build.version.release"))
+        if not model:
+            return ", ".join(filter(None, (self._name, self._said(["uname", "-sm"]))))
+        return f"{model}, Android {release}" if release else model
+
+    def _said(self, command: Sequence[str]) -> str:
+        """What a command prints; nothing where it fails."""
+        code, text = self.shell(command)
+        return "" if code else text.strip()
 
 
 def connect(device: str | None) -> Phone:

@@ -14,6 +14,7 @@ STATISTICS = re.compile(r"count=\d+ [^\n]*")
 MEMORY = re.compile(rf"emory footprint[^\n]*\(MB\): init={NUMBER} overall={NUMBER}")
 DELEGATED = re.compile(r"(?:Explicitly applied|Though)[^\n]*delegate[^\n]*")
 COMPLAINT = re.compile(r"(?:ERROR|Error|FATAL|Failed|failed|Aborted|not found|No such file|not executable)")
+MILD = re.compile(r"\b(?:INFO|WARNING|VERBOSE):")
 REGULAR = "Operator-wise Profiling Info for Regular Benchmark Runs:"
 NODE_NAME = re.compile(r"\[(.*)\]:\d+")
 DELEGATE_NODE_NAME = re.compile(r"Delegate/(.*):\d+")
@@ -57,8 +58,8 @@ def parse(text: str) -> Result | None:
 
 
 def complaint(text: str) -> str | None:
-    """The first line marked as an error, else the last one that reads like one."""
-    lines = [line.strip() for line in text.splitlines() if COMPLAINT.search(line)]
+    """The first line marked as an error, else the last one that reads like one and is not marked as less than that."""
+    lines = [line.strip() for line in text.splitlines() if COMPLAINT.search(line) and not MILD.search(line)]
     marked = [line for line in lines if "ERROR" in line]
     found = marked or lines[-1:]
     return found[0] if found else None
