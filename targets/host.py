@@ -70,6 +70,7 @@ class Host:
                     *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
                     *jobs.notes(latency, options),
                     *jobs.sum_note(layers, latency),
+                    *jobs.core_note(result),
                     *jobs.energy_note(result),
                 ),
                 details={"load_ms": result["load_ms"], "energy": result["energy"]},

@@ -22,6 +22,8 @@ ENERGY_SECONDS = 3.0
 SYSTEM = "/sys"
 RARE, SLOW = 50, 2.0
 """From so many repetitions on, and from so many times the median, slow inferences are worth a note."""
+UNDISTURBED = 0.9
+"""The least share of the time that a process which nobody disturbs has a core."""
 
 
 def settings(options: RunOptions, known: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -158,6 +160,14 @@ def notes(latency: Latency | None, options: RunOptions) -> tuple[str, ...]:
     if latency is None:
         return ()
     return tuple(note for note in (_imprecise(latency, options.precision), _outliers(latency)) if note)
+
+
+def core_note(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """That the timed inferences had to wait for a core, which makes their times longer; nothing where they hardly had to."""
+    share = result["core_share"]
+    if share is None or share >= UNDISTURBED:
+        return ()
+    return (f"latency: inferences had a core for {100 * share:.0f} % of the time, so they took longer than they need: others ran meanwhile",)
 
 
 def _imprecise(latency: Latency, wanted: float | None) -> str | None:

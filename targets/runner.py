@@ -11,8 +11,9 @@ It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tfl
 - `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
 
 and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
-sample), `ram_bytes`, `layers`, `parts` (the median milliseconds of each; null where it can't run; marked, 0), `energy` (as `power.py`
-says; null where nobody asked), or `error`, one line.
+sample), `core_share` (for how much of that time this process had a core; with several threads up to their number), `ram_bytes`,
+`layers`, `parts` (the median milliseconds of each; null where it can't run; marked, 0), `energy` (as `power.py` says; null where nobody
+asked), or `error`, one line.
 Outputs that are already there are kept, so a run that was cut off goes on.
 """
 
@@ -297,7 +298,9 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     begin = time.perf_counter()
     model = RUNTIMES[job["format"]][0](runtime, job, folder)
     load_ms = (time.perf_counter() - begin) * 1000
+    clock, used = time.perf_counter(), time.process_time()
     times = [] if job["mark"] else time_inference(model, job, sample)
+    core_share = (time.process_time() - used) / (time.perf_counter() - clock) if times else None
     if job["mark"]:
         mark_inference(model, job, sample)
     peak = None if before is None else max(memory("VmHWM") - before, 0)
@@ -311,6 +314,7 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         "runtime": name,
         "load_ms": load_ms,
         "latency_ms": times,
+        "core_share": core_share,
         "ram_bytes": peak,
         "layers": layers,
         "parts": parts,

@@ -126,3 +126,12 @@ def test_a_precision_out_of_reach_is_told():
 def test_rare_slow_inferences_are_told():
     (note,) = jobs.notes(Latency.of([1.0] * 95 + [4.0] * 5), RunOptions())
     assert note == "latency: one inference in a hundred took 4 times the median or more: others had the core"
+
+
+def test_inferences_that_waited_for_a_core_are_told(tmp_path, job):
+    (note,) = jobs.core_note({"core_share": 0.31})
+    assert note.startswith("latency: inferences had a core for 31 % of the time")
+    assert jobs.core_note({"core_share": 0.98}) == jobs.core_note({"core_share": None}) == ()
+    jobs.write(job, formats.read(dense_onnx(tmp_path / "m.onnx")), [(float_samples(1),)], RunOptions(warmup=0, repetitions=5))
+    run(job)
+    assert 0 < json.loads((job / "result.json").read_text())["core_share"] < 1.5

@@ -76,6 +76,7 @@ def measure(board: Board, artifact: Artifact, batches: Iterable[Batch], options:
                 *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
                 *jobs.notes(latency, options),
                 *jobs.sum_note(layers, latency),
+                *jobs.core_note(result),
                 *jobs.energy_note(result),
             ),
             details={"load_ms": result["load_ms"], "energy": result["energy"], "before": before.facts, "after": after.facts},
