@@ -10,6 +10,8 @@ from torch import fx
 
 from compress.model import Model, layer_name
 from compress.schemas import schema
+from compress.unlifted import layers as layers_of_file
+from compress.unlifted import network
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ def macs(model: Model) -> int:
 
 def layers(model: Model) -> tuple[LayerCost, ...]:
     """A row for each operator of a float or quantized graph that has MACs or parameters, in the order in which they run."""
+    held = network.held(model)
+    if held is not None:
+        return tuple(LayerCost(*row) for row in layers_of_file.costs(held.content))
     counter = _Counter(model.graph)
     with torch.no_grad():
         counter.run(*model.sample())

@@ -1,6 +1,8 @@
-"""Operators of quantized graphs that torch hasn't, under `torch.ops.edgepress`, registered when this module is imported."""
+"""Operators that torch hasn't, under `torch.ops.edgepress`, registered when this module is imported."""
 
 import torch
+
+from compress.unlifted import session
 
 STEPS = 255
 """From the lowest integer of 8 bits to the highest."""
@@ -46,3 +48,19 @@ def dequantize_per_block(integers: torch.Tensor, scales: torch.Tensor, axis: int
 @dequantize_per_block.register_fake
 def _(integers: torch.Tensor, scales: torch.Tensor, axis: int, quant_min: int, quant_max: int) -> torch.Tensor:  # noqa: ARG001
     return torch.empty_like(integers, dtype=scales.dtype)
+
+
+@torch.library.custom_op("edgepress::run_tflite", mutates_args=())
+def run_tflite(file: torch.Tensor, inputs: list[torch.Tensor], sizes: list[int], ranks: list[int], why: str) -> list[torch.Tensor]:  # noqa: ARG001
+    """What a TFLite file, uint8 [bytes], gives in LiteRT for samples [N, …] of its inputs, in the file's layout: float32 [N, …] each.
+
+    A sample's shape in output `i` is the next `ranks[i]` of `sizes`. `why` says what kept the file from being lifted to torch.
+    """
+    found = session.run(file.numpy().tobytes(), [tensor.numpy() for tensor in inputs])
+    return [torch.from_numpy(values) for values in found]
+
+
+@run_tflite.register_fake
+def _(file: torch.Tensor, inputs: list[torch.Tensor], sizes: list[int], ranks: list[int], why: str) -> list[torch.Tensor]:  # noqa: ARG001
+    left = iter(sizes)
+    return [torch.empty(inputs[0].shape[0], *(next(left) for _ in range(rank)), device=inputs[0].device) for rank in ranks]

@@ -79,8 +79,8 @@ def output_step(model: Model) -> float | None:
 
 def rounds(model: Model) -> bool:
     """Whether a model rounds activations anywhere, so that differences of float32 kernels grow to whole steps."""
-    names = [operator_name(node) for node in model.graph.graph.nodes]
-    return any(name in ("quantize_per_tensor", "round_dynamically") for name in names)
+    names = {operator_name(node) for node in model.graph.graph.nodes}
+    return bool(names & {"quantize_per_tensor", "round_dynamically"}) or (model.stage == "quantized" and "run_tflite" in names)
 
 
 def check(difference: Difference, file: str, rounds: bool = False) -> None:

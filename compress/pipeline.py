@@ -19,9 +19,11 @@ from compress.evaluation import Evaluation, evaluate
 from compress.measuring import Scored, Trial, attempt
 from compress.metrics import metric
 from compress.model import Model
+from compress.passes import PASSES
 from compress.progress import Progress, Silent
 from compress.recipe import Recipe, TargetPart, plain
 from compress.sources.base import SourceOptions
+from compress.unlifted import network
 from compress.version import code_digest, versions
 from targets import boards
 from targets.base import Artifact, RunOptions, Target
@@ -154,7 +156,9 @@ def rehearse(recipe: Recipe, model: Model, context: Context) -> None:
 
 
 def apply_one(name: str, options: Any, model: Model, context: Context) -> Model:
-    """One pass, after a check that it can work on the model at its stage."""
+    """One pass, after a check that it can work on the model: on what it is made of, and at its stage."""
+    if not getattr(options, "takes_unlifted", False):
+        network.refuse(model, name, _cure_of_unlifted)
     if options.takes != model.stage:
         cure = f"put {name} before quantize" if model.stage == "quantized" else f"put quantize before {name}"
         if model.stage == "quantized" and not model.history:
@@ -162,6 +166,11 @@ def apply_one(name: str, options: Any, model: Model, context: Context) -> Model:
         raise UserError(f"{name} works on a {options.takes} network, but this one is {model.stage}; {cure}")
     result: Model = options(model, context)
     return result
+
+
+def _cure_of_unlifted() -> str:
+    able = [name for name in PASSES.names() if getattr(PASSES.load(name), "takes_unlifted", False)]
+    return f"passes that work on it: {', '.join(able)}; for others start from the network that it was made of"
 
 
 def export(model: Model, name: str, exporter: Any, folder: Path, progress: Progress) -> Artifact:

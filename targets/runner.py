@@ -59,7 +59,8 @@ class Tflite:
         self.results = [entry["index"] for entry in self.interpreter.get_output_details()]
 
     def set(self, sample: list[Any]) -> None:
-        """Puts in one array for each input, [1, …]."""
+        """Puts in one array for each input, [1, …]; what the file keeps from one inference to the next begins anew."""
+        self.interpreter.reset_all_variables()
         for index, values in zip(self.inputs, sample):
             self.interpreter.set_tensor(index, values)
 

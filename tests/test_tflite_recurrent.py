@@ -8,7 +8,11 @@ from tflite_files import Builder, reference
 
 import compress.sources
 from compress.exporters.tflite import Tflite
+from compress.passes.fold_batchnorm import FoldBatchnorm
+from compress.pipeline import apply_one
 from compress.sources.base import SourceOptions
+from targets import boards
+from targets.base import RunOptions
 from targets.errors import UserError
 
 STEPS, GIVEN, HIDDEN = 6, 5, 4
@@ -63,7 +67,13 @@ def test_an_lstm_is_lifted_and_exported(time_major, tmp_path):
     np.testing.assert_allclose(run_file(again, given).reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_what_torch_s_lstm_has_not_is_told(tmp_path):
-    file(tmp_path / "lstm.tflite", clip=1.0)
-    with pytest.raises(UserError, match=r"clipped gates.*`edgepress profile` takes it as it is; to quantize .* that it was made of$"):
-        compress.sources.load(SourceOptions("lstm.tflite", folder=tmp_path), (samples(1),))
+def test_what_torch_s_lstm_has_not_stays_a_file_that_begins_each_sample_anew(tmp_path):
+    path = file(tmp_path / "lstm.tflite", clip=1.0)
+    given = samples(3)
+    model = compress.sources.load(SourceOptions("lstm.tflite", folder=tmp_path), (given,))
+    expected = np.concatenate([reference(path, [[each[None]]])[0][0] for each in given])
+    np.testing.assert_allclose(model(torch.from_numpy(given)).numpy(), expected, rtol=1e-5, atol=1e-5)
+    ran = boards.target("host").run(Tflite()(model, tmp_path), [(given,)], RunOptions(0, 1, layers=False, energy=False))
+    np.testing.assert_allclose(ran.outputs[0], expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(UserError, match=r"fold_batchnorm: needs a graph of torch's operators, .*clipped gates"):
+        apply_one("fold_batchnorm", FoldBatchnorm(), model, None)

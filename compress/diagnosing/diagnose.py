@@ -10,6 +10,7 @@ from compress.diagnosing.findings import Diagnosis, Intervention, Job, LayerFind
 from compress.quantization import noise
 from compress.quantization.sensitivity import Choices, Quality, Quantization, Trials, prepare
 from compress.quantization.units import Choice
+from compress.unlifted import network
 from targets.errors import UserError
 
 WORTH = 0.1
@@ -30,8 +31,10 @@ NEARLY_AS_GOOD = 0.6
 def diagnose(job: Job) -> Diagnosis:
     """Calibrates once, measures each layer's noise, tries other schemes layer by layer, joins the best, and checks them in LiteRT.
 
-    Raises UserError for a quantization whose layers have no scheme of their own (float16, or another engine's).
+    Raises UserError for a quantization whose layers have no scheme of their own (float16, or another engine's), and for a TFLite file that
+    isn't lifted to torch.
     """
+    network.refuse(job.model, "diagnose", lambda: "`edgepress compare` tells where two files part")
     trials = prepare(job.model, job.context, _options(job.quantize), job.context.data.evaluation.first(job.samples))
     base = trials.judge({})
     float_metric = trials.samples.judge(trials.samples.reference).metric

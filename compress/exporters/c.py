@@ -44,4 +44,4 @@ class C:
             file.write_bytes(content)
             artifact = compile_tflite(file, directory / f"{model.name}-c", model.name, self.max_ram_kb)
         package(artifact)
-        return arranged(artifact)
+        return arranged(artifact, model)

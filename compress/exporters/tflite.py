@@ -36,4 +36,4 @@ class Tflite:
         """Writes `<model name>.tflite`; ExportError naming layer and operator where TFLite has no operator for it."""
         channels_last = self.input_layout == "nhwc"
         path = write_whole(directory / f"{model.name}.tflite", tflite.to_bytes(model, channels_last))
-        return arranged(formats.read(path)) if channels_last else formats.read(path)
+        return arranged(formats.read(path), model) if channels_last else formats.read(path)

@@ -22,6 +22,7 @@ from compress.progress import Progress
 from compress.reading.inputs import Input
 from compress.sources.base import SourceOptions
 from compress.sources.factory import Factory
+from compress.unlifted import network
 from targets import formats
 from targets.base import Artifact
 from targets.errors import UserError
@@ -104,11 +105,12 @@ def _network(path: Path, data: Data | None, progress: Progress) -> Inspection:
         parameters=cost.parameters(model),
         macs=cost.macs(model),
         operators=operators or _operators(model),
+        notes=_unlifted(model),
     )
     whole = next((each for each in told or () if _is_whole(each)), None)
     if whole and not data:
         return dataclasses.replace(
-            found, notes=(f"input '{whole.name}' takes {whole.dtype}, and data here are float32: nothing was tried",)
+            found, notes=(*found.notes, f"input '{whole.name}' takes {whole.dtype}, and data here are float32: nothing was tried")
         )
     return _with_trials(found, model, _few(model, given, data), progress, [])
 
@@ -169,6 +171,12 @@ def _outputs(model: Model) -> tuple[Port, ...]:
 def _operators(model: Model) -> dict[str, int]:
     calls = [node for node in model.graph.graph.nodes if node.op == "call_function"]
     return dict(Counter(operator_name(node) or str(node.target) for node in calls).most_common())
+
+
+def _unlifted(model: Model) -> tuple[str, ...]:
+    """What kept a TFLite file from being lifted to torch."""
+    held = network.held(model)
+    return () if held is None else (f"not lifted to torch, so it stays a TFLite file: {held.why}",)
 
 
 def _open(told: tuple[Input, ...] | None) -> str:

@@ -61,7 +61,7 @@ def _apply(name: str, cls: Any, model: Model, given: Any) -> tuple[Ability, Mode
         options = build(cls, quick, name)
         made = pipeline.apply_one(name, options, model, given)
     except Exception as error:  # noqa: BLE001  whatever stops a pass is what is asked for here
-        return Ability(name, False, cls.takes, _reason(error)), None
+        return Ability(name, False, cls.takes, _reason(error).removeprefix(f"{name}: ")), None
     return Ability(name, True, cls.takes, _outcome(made.history[-1])), made
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from compress.model import Model
+from compress.unlifted import network
 from targets.base import Artifact, Tensor
 
 CHANNELS_LAST = (0, 2, 3, 1)
@@ -18,8 +20,10 @@ def paddings(amounts: Sequence[int], rank: int, channels_last: bool) -> list[tup
     return [by_axis[axis] for axis in CHANNELS_LAST] if channels_last else by_axis
 
 
-def arranged(artifact: Artifact) -> Artifact:
-    """The artifact of an NHWC file, with the order of axes that takes the network's NCHW to it."""
+def arranged(artifact: Artifact, model: Model | None = None) -> Artifact:
+    """The artifact of an NHWC file, with the order of axes that takes the network's NCHW to it; a `model` may be a file of another."""
+    if model is not None and network.held(model) is not None and not network.channels_last(model):
+        return artifact
     return replace(artifact, inputs=tuple(map(_arrange, artifact.inputs)), outputs=tuple(map(_arrange, artifact.outputs)))
 
 

@@ -15,7 +15,9 @@ from compress.lowering.quiet import quiet
 from compress.lowering.refusals import CONVERTER_ERRORS, refused
 from compress.lowering.simplify import simplify
 from compress.model import Model, layer_name
+from compress.unlifted import network
 from compress.version import versions
+from targets.errors import ExportError
 
 OPSET_OF_OTHER_INTEGERS = 21
 """The first that quantizes to int16 and has int4."""
@@ -29,6 +31,9 @@ def convert(model: Model, opset: int) -> bytes:
     read through DequantizeLinear, or Cast and Mul where activations are float; halves through Cast. Integers of 16 or 4 bits make the
     opset 21 where an older one is asked for.
     """
+    held = network.held(model)
+    if held is not None:
+        raise ExportError(f"onnx: this TFLite file has no graph of torch's operators: {held.why}; leave 'onnx' out of 'export'")
     graph = model.copy_graph()
     simplify(graph)
     batchnorm.fold(graph)

@@ -13,6 +13,7 @@ from compress.lowering.constants import four_bit_weights
 from compress.lowering.nodes import constant, output_layers
 from compress.model import Model
 from compress.quantization.schemes import INTEGERS
+from compress.unlifted import network
 from targets.errors import ExportError
 
 MOVES = {"DEQUANTIZE", "TRANSPOSE", "RESHAPE", "PAD"}
@@ -25,6 +26,9 @@ _converted: WeakKeyDictionary[Model, dict[bool, bytes]] = WeakKeyDictionary()
 
 def to_bytes(model: Model, channels_last: bool) -> bytes:
     """The model as a TFLite file for one sample, NHWC where `channels_last`; ExportError naming layer and operator where it can't be."""
+    held = network.held(model)
+    if held is not None:
+        return _as_it_came(model, held.content, channels_last)
     made = _converted.setdefault(model, {})
     if channels_last not in made:
         without = kernels.refusal(_int16(model), ["tflite"])
@@ -32,6 +36,12 @@ def to_bytes(model: Model, channels_last: bool) -> bytes:
             raise ExportError(without)
         made[channels_last] = _tidy(model, litert.convert(model, channels_last))
     return made[channels_last]
+
+
+def _as_it_came(model: Model, content: bytes, channels_last: bool) -> bytes:
+    if not channels_last and network.channels_last(model):
+        raise ExportError("tflite: this network is a TFLite file with images NHWC, and keeps that; leave 'input_layout' out")
+    return content
 
 
 def _tidy(model: Model, content: bytes) -> bytes:

@@ -20,5 +20,8 @@ class Pass(Protocol):
     gives: ClassVar[Stage]
     """The stage of the models it makes."""
 
+    takes_unlifted: ClassVar[bool]
+    """Whether it works on a TFLite file that couldn't be lifted to a graph of torch's operators too; left out, it doesn't."""
+
     def __call__(self, model: Model, context: Context) -> Model:
         """The model after the pass. UserError where the model can't be worked on, naming the layer."""

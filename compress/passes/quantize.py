@@ -20,6 +20,7 @@ from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
 from compress.quantization.rounding import ROUNDINGS, Rounding, WeightRounding
 from compress.quantization.schemes import INTEGERS
+from compress.unlifted import network, quantizing
 from targets.errors import UserError, did_you_mean
 
 Scheme = Literal["int8", "int16x8", "w4a8", "dynamic", "weight_only", "float16"]
@@ -49,6 +50,7 @@ class Quantize:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     takes: ClassVar[Stage] = "float"
     gives: ClassVar[Stage] = "quantized"
+    takes_unlifted: ClassVar[bool] = True
 
     scheme: Scheme = "int8"
     observer: str = "mse"
@@ -86,6 +88,9 @@ class Quantize:
         Raises UserError for an operator that has no integer form or no kernel in a format that is exported, for an override that
         matches nothing, for a layer in float where `full_integer` forbids it, and without calibration samples.
         """
+        held = network.held(model)
+        if held is not None:
+            return quantizing.quantize(model, held, self, context)
         graph, folded = static.float_graph(model)
         lines = [f"folded {len(folded)} BatchNorm layers"] if folded else []
         if self.scheme == "float16":

@@ -48,9 +48,11 @@ class Override:
 
     def fits(self, node: fx.Node) -> bool:
         """Whether the rule is about this node."""
-        return (self.match is None or re.fullmatch(self.match, layer_name(node)) is not None) and (
-            self.operator is None or self.operator == operator_name(node)
-        )
+        return self.fits_layer(layer_name(node), operator_name(node))
+
+    def fits_layer(self, name: str, operator: str) -> bool:
+        """Whether the rule is about a layer of this name, with this operator."""
+        return (self.match is None or re.fullmatch(self.match, name) is not None) and self.operator in (None, operator)
 
     def __str__(self) -> str:
         parts = [f"match: '{self.match}'"] if self.match is not None else []

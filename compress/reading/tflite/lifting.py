@@ -16,31 +16,38 @@ from compress.reading.tflite.loops import unrolled
 from compress.reading.tflite.network import TfliteNetwork
 from compress.reading.tflite.values import UnliftedError
 from compress.reading.tidy import cancel
+from compress.unlifted import network as unlifted
 from targets.base import Artifact
 from targets.errors import UserError
 from targets.formats import tflite
 from targets.registry import first_line
 
-FLOAT_CURE = "`edgepress profile` takes it as it is; to quantize or prune it, start from the network that it was made of"
+INTEGER_CURE = "`edgepress profile` and `edgepress compile` need no lifting"
 
 
 def lift(path: Path, example: Sequence[torch.Tensor], source: Path, name: str) -> Model:
     """The network of a file, captured with one sample for each input, its batch axis free unless the file mixes it with others.
 
-    A quantized file keeps its integers and scales, and the network counts as quantized. UserError naming `source` for a damaged file,
-    an operator that isn't known, or inputs that are not the data's.
+    A quantized file keeps its integers and scales, and the network counts as quantized. A float file with an operator that torch hasn't
+    becomes a network of one operator, which runs the file (`compress.unlifted`). UserError naming `source` for a damaged file, one that
+    LiteRT can't run either, integers in an operator that isn't known, or inputs that are not the data's.
     """
-    artifact = tflite.read(path)
-    _check(artifact, example, source)
+    _check(tflite.read(path), example, source)
     try:
         return _lifted(TfliteNetwork(unrolled(tflite.load_all(path)), example), example, name)
     except UnliftedError as error:
-        cure = "`edgepress profile` and `edgepress compile` need no lifting" if artifact.quantized else FLOAT_CURE
-        raise UserError(f"{source}: {error}; {cure}") from None
+        why = str(error)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     except UNFIT as error:
-        raise UserError(f"{source}: can't be lifted to torch: {first_line(error)}; {FLOAT_CURE}") from error
+        why = f"can't be lifted to torch: {first_line(error)}"
+    if _has_integers(path):
+        raise UserError(f"{source}: {why}; {INTEGER_CURE}")
+    try:
+        return unlifted.capture(path, example, name, why)
+    except UserError as error:
+        said = str(error).removeprefix(f"{path}: ")
+        raise UserError(f"{source}: {why}; nor can it stay a TFLite file: {said}") from None
 
 
 def _lifted(network: TfliteNetwork, example: Sequence[torch.Tensor], name: str) -> Model:
@@ -78,3 +85,7 @@ def _check(artifact: Artifact, example: Sequence[torch.Tensor], source: Path) ->
     for tensor, given in zip(artifact.inputs, example, strict=True):
         if not fits(tuple(given.shape), tensor.shape):
             raise UserError(f"{source}: takes samples of shape {list(tensor.shape[1:])}, the data's are {list(given.shape[1:])}")
+
+
+def _has_integers(path: Path) -> bool:
+    return any(tensor.quantization is not None for graph in tflite.load_all(path) for tensor in graph.tensors)

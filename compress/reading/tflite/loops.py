@@ -30,7 +30,8 @@ def unrolled(graphs: Sequence[Graph]) -> Graph:
         condition, body = _called(graphs, operator, graph)
         turns = _turns(graph, operator, condition, body)
         if len(operators) + turns * len(body.operators) > MOST_OPERATORS:
-            raise UserError(f"operator '{graph.tensors[operator.outputs[0]].name}': a loop of {turns} turns is too long to be written out")
+            name = graph.tensors[operator.outputs[0]].name
+            raise UnliftedError(f"operator '{name}': a loop of {turns} turns is too long to be written out")
         constants = {tensor.index: _added(tensors, tensor) for tensor in body.tensors if tensor.data is not None}
         for _ in range(turns):
             inputs = _turn(body, inputs, constants, tensors, operators)
