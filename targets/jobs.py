@@ -163,11 +163,11 @@ def notes(latency: Latency | None, options: RunOptions) -> tuple[str, ...]:
 
 
 def core_note(result: Mapping[str, Any]) -> tuple[str, ...]:
-    """That the timed inferences had to wait for a core, which makes their times longer; nothing where they hardly had to."""
+    """That the timed inferences had to wait for a core, which makes times longer; nothing where they hardly had to."""
     share = result["core_share"]
     if share is None or share >= UNDISTURBED:
         return ()
-    return (f"latency: inferences had a core for {100 * share:.0f} % of the time, so they took longer than they need: others ran meanwhile",)
+    return (f"latency: inferences had a core for {100 * share:.0f} % of the time; times are longer than on a machine without other work",)
 
 
 def _imprecise(latency: Latency, wanted: float | None) -> str | None:

@@ -262,6 +262,15 @@ def test_rows_alone_are_shown_too():
     assert console.file.getvalue().strip() == "not measured: a.tflite on host: no runtime"
 
 
+def test_rows_alone_say_what_ran_them_and_which_notes_are_whose():
+    console = Console(file=io.StringIO(), width=100)
+    host = Row("a.tflite", "tflite", "host", "measured", runner="LiteRT 2.3, x86_64", notes=("all", "busy"))
+    board = Row("a.tflite", "tflite", "pi", "measured", runner="LiteRT 2.3, a board", notes=("all", "hot"))
+    terminal.show_rows([host, board], console)
+    said = [line.strip() for line in console.file.getvalue().splitlines()[3:]]
+    assert said == ["host: by LiteRT 2.3, x86_64", "pi: by LiteRT 2.3, a board", "note: all", "note: host: busy", "note: pi: hot"]
+
+
 def test_other_metrics_are_no_percentages():
     text = shown(report(metric="mse", before=ModelFacts(1, 1, -0.0123), after=ModelFacts(1, 1, -0.0125)))
     assert "-0.0123 to -0.0125" in text

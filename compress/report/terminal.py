@@ -29,10 +29,18 @@ def show(report: Report, console: Console) -> None:
 
 
 def show_rows(rows: Sequence[Row], console: Console, metric: str = "accuracy") -> None:
-    """Prints a row for each file and target, and below them what was not measured and, once each, the notes of all rows."""
+    """Prints a row for each file and target, and below them what was not measured, what ran the others, and their notes.
+
+    A note that not all rows have says which has it.
+    """
     _show_table(rows, console, metric)
-    for note in dict.fromkeys(note for row in rows if row.measured for note in row.notes):
-        show_line(console, "note", "dim", note)
+    measured = [row for row in rows if row.measured]
+    for row in measured:
+        if row.runner:
+            show_line(console, row.target, "dim", f"by {row.runner}")
+    for note in dict.fromkeys(note for row in measured for note in row.notes):
+        owners = [row.target for row in measured if note in row.notes]
+        show_line(console, "note", "dim", note if len(owners) == len(measured) else f"{', '.join(owners)}: {note}")
 
 
 def _show_table(rows: Sequence[Row], console: Console, metric: str) -> None:
