@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
@@ -94,6 +95,17 @@ def test_a_quantized_onnx_file_stores_integers_and_fits_any_batch(models, tmp_pa
     assert file.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     assert file.opset_import[0].version == 19
     assert [node.name for node in file.graph.node if node.op_type in {"Conv", "Gemm"}] == ["stem.0", "head"]
+
+
+def test_layers_of_one_width_have_zero_points_of_their_own_as_onnx_runtime_wants_them_to_be_precise(tmp_path):
+    model = model_of(lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1)), SHAPE)
+    quantized = Quantize()(model, context_of(model, samples(SHAPE, 64)))
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    precise = onnxruntime.InferenceSession(Onnx()(quantized, tmp_path).path, options, providers=["CPUExecutionProvider"])
+    inputs = samples(SHAPE, 4)
+    outputs = precise.run(None, {precise.get_inputs()[0].name: inputs})[0]
+    np.testing.assert_allclose(outputs, quantized(torch.from_numpy(inputs)).numpy(), atol=0.05)
 
 
 def test_an_onnx_file_tells_what_it_is_and_nothing_of_this_machine(models, tmp_path):

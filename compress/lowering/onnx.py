@@ -94,6 +94,7 @@ def _finish(file: Any, model: Model, graph: fx.GraphModule) -> bytes:
         used[name] += 1
         node.name = name if used[name] == 1 else f"{name}/{used[name]}"
         node.ClearField("doc_string")
+    onnx_integers.separate_zero_points(file)
     onnx_integers.pack_weights(file, four_bit_weights(model.graph))
     parts = file.graph
     for part in (file, parts, *parts.node, *parts.input, *parts.output, *parts.value_info, *parts.initializer):
