@@ -22,8 +22,9 @@ RAM_NOTE = "RAM: the most that the process had in memory from loading the file t
 class Host:
     """Files on this machine's own runtimes, in a process of their own; C sources, for their outputs only, in this process.
 
-    Setting `kernels`, not for C: `default` (LiteRT's XNNPACK, ONNX Runtime with all its fusions) or `reference` (LiteRT's reference
-    kernels, ONNX Runtime without graph optimizations).
+    Setting `kernels`, not for C: `default` (LiteRT's XNNPACK, ONNX Runtime with all its fusions), `reference` (LiteRT's reference
+    kernels, ONNX Runtime without graph optimizations) or `precise` (`default`, and ONNX Runtime's slower kernels on x86 without VNNI,
+    in which no sum of integers saturates).
     """
 
     board: Board

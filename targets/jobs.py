@@ -16,7 +16,7 @@ from targets.base import Array, Artifact, Batch, Latency, Layer, Problem, RunOpt
 from targets.errors import ExportError, UserError, did_you_mean
 from targets.formats import tflite, tflite_parts
 
-KERNELS = ("default", "reference")
+KERNELS = ("default", "reference", "precise")
 ENERGY_SECONDS = 3.0
 """How long power is read while inferences follow each other."""
 SYSTEM = "/sys"

@@ -3,11 +3,12 @@
 It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tflite_runtime, for .onnx files onnxruntime.
 `python runner.py JOB` reads from the folder JOB
 
-- `job.json`: `model` (path, from JOB), `format` (tflite or onnx), `kernels` (default or reference), `threads`, `warmup`,
-  `repetitions`, `precision` (more repetitions until the median's bounds are this share of it to either side; or null), `profile` (list
-  the operators with their times, where the runtime gives them), `parts` (files with an operator each, to be run by themselves), `mark`
-  (for an emulator: announce the beginning and end of each inference by a system call instead of timing it), `energy` (for how many
-  seconds inferences follow each other while power is read, by `power.py` beside this file; 0: not at all), `system` (where sysfs is);
+- `job.json`: `model` (path, from JOB), `format` (tflite or onnx), `kernels` (default, reference, or precise: no sum of integers saturates
+  in ONNX Runtime on x86 without VNNI), `threads`, `warmup`, `repetitions`, `precision` (more repetitions until the median's bounds are
+  this share of it to either side; or null), `profile` (list the operators with their times, where the runtime gives them), `parts` (files
+  with an operator each, to be run by themselves), `mark` (for an emulator: announce the beginning and end of each inference by a system
+  call instead of timing it), `energy` (for how many seconds inferences follow each other while power is read, by `power.py` beside this
+  file; 0: not at all), `system` (where sysfs is);
 - `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
 
 and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
@@ -103,6 +104,8 @@ class Onnx:
         options.log_severity_level = 3
         if self.job["kernels"] == "reference":
             options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if self.job["kernels"] == "precise":
+            options.add_session_config_entry("session.x64quantprecision", "1")
         return self.runtime.InferenceSession(str(self.folder / self.job["model"]), options, providers=["CPUExecutionProvider"])
 
     def set(self, sample: list[Any]) -> None:

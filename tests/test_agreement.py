@@ -80,6 +80,14 @@ def test_agreement_has_a_row_for_each_board_and_says_what_was_not_measured(tmp_p
     assert found.exposed == ()
 
 
+@emulated
+def test_where_layers_may_saturate_the_cure_is_tried(tmp_path):
+    found = agree(formats.read(dense(tmp_path / "m.onnx", 127)), ("x86-64-avx2",), split_of(samples(3)), None, Silent())
+    assert [answer.kernels for answer in found.answers] == ["haswell", "haswell, kernels=precise"]
+    default, precise = (answer.difference.largest_steps for answer in found.answers)
+    assert default > 1 >= precise
+
+
 def test_the_command_prints_rows_and_layers_or_json(tmp_path):
     path = str(dense(tmp_path / "m.onnx", 127))
     shown = CliRunner().invoke(cli.cli, ["agree", path, "--target", "host", "--samples", "3"], catch_exceptions=False)

@@ -133,7 +133,7 @@ def test_samples_that_do_not_fit_are_told(host, tmp_path, batches, reason):
     ("options", "reason"),
     [
         (RunOptions(settings={"kernel": "reference"}), "no setting is called 'kernel'; did you mean 'kernels'"),
-        (RunOptions(settings={"kernels": "fast"}), r"settings\.kernels: can't be 'fast'; possible: default, reference"),
+        (RunOptions(settings={"kernels": "fast"}), r"settings\.kernels: can't be 'fast'; possible: default, precise, reference"),
         (RunOptions(device="ssh://pi@board"), "takes no device"),
     ],
 )

@@ -26,8 +26,8 @@ def test_an_integer_tflite_file_gives_its_exact_answer_there(tmp_path):
 
 
 @emulated
-@pytest.mark.parametrize(("kernels", "saturates"), [("default", True), ("reference", False)])
-def test_large_weights_saturate_in_onnx_runtimes_kernels_without_vnni_and_not_in_its_float_ones(tmp_path, kernels, saturates):
+@pytest.mark.parametrize(("kernels", "saturates"), [("default", True), ("reference", False), ("precise", False)])
+def test_large_weights_saturate_in_onnx_runtimes_kernels_without_vnni_and_not_in_its_float_or_precise_ones(tmp_path, kernels, saturates):
     artifact = formats.read(dense(tmp_path / "m.onnx", weight=127))
     found = TARGET.run(artifact, [(samples(3),)], RunOptions(settings={"kernels": kernels}))
     exact = boards.target("host").run(artifact, [(samples(3),)], RunOptions(1, 1, settings={"kernels": "reference"}))

@@ -17,8 +17,8 @@ BRIGHTEST = 255
 SAMPLES = 20
 """How many samples the sums are computed on: in numpy each takes as long as hundreds of inferences."""
 CURE = (
-    "set ONNX Runtime's session option session.x64quantprecision to 1 on such processors, or keep weights between -64 and 64 "
-    "(reduce_range of onnxruntime.quantization), or ship the .tflite file"
+    "set ONNX Runtime's session option session.x64quantprecision to 1 on such processors (in edgepress: --set kernels=precise), or keep "
+    "weights between -64 and 64 (reduce_range of onnxruntime.quantization), or ship the .tflite file"
 )
 
 

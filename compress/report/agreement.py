@@ -44,7 +44,7 @@ def show(found: Agreement, console: Console) -> None:
     """Prints the rows, what was not measured and why, and the layers whose sums may saturate, those first where they do."""
     table = Table("board", "kernels", "source", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
-    for title in ([found.metric] if found.metric else []) + ["same top-1", "largest difference", "answers"]:
+    for title in ([found.metric] if found.metric else []) + ["same top-1", "off by", "answers"]:
         table.add_column(title, justify="right")
     for answer in (found.reference, *found.answers):
         if answer.difference is not None:
@@ -52,7 +52,7 @@ def show(found: Agreement, console: Console) -> None:
     console.print(table)
     for answer in found.answers:
         if answer.reason is not None:
-            console.print(Text(f"not measured: {answer.board}: {answer.reason}"))
+            console.print(Text(f"not measured: {answer.board} ({answer.kernels}): {answer.reason}"))
     said = f"{found.samples} samples, against {_reference(found)}"
     console.print(Text(said))
     for line in saturation_lines(found.exposed):
