@@ -97,9 +97,10 @@ def test_int8_keeps_the_accuracy_and_is_compiled(model, digits, tmp_path):
     assert parity.compare(row.evaluation.outputs, compiled.evaluation.outputs, file.outputs[0].scale).largest_steps < 1.5
 
 
-def error(model, digits, options):
+def error(model, digits, options, *passes):
     inputs = torch.from_numpy(samples(digits.evaluation)[0])
-    return parity.compare(model(inputs).numpy(), compress.apply(model, digits, {"quantize": options})(inputs).numpy()).relative_error
+    made = compress.apply(model, digits, {"quantize": options}, *passes)
+    return parity.compare(model(inputs).numpy(), made(inputs).numpy()).relative_error
 
 
 @pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`:UserWarning")
@@ -157,6 +158,16 @@ def test_every_scheme_is_packed(options, most, weights, model, digits, tmp_path)
     assert any(tensor.data is not None and tensor.elements == 2560 and tensor.dtype == weights for tensor in graph.tensors)
 
 
+@pytest.mark.parametrize("scheme", ["w4a8", "int16x8"])
+def test_biases_are_corrected_in_the_file(scheme, model, digits):
+    assert error(model, digits, {"scheme": scheme}, "correct_bias") < 0.9 * error(model, digits, {"scheme": scheme})
+
+
+def test_biases_of_float_layers_are_left(model, digits):
+    with pytest.raises(UserError, match="correct_bias: no convolution or dense layer of this network computes with integers"):
+        compress.apply(model, digits, {"quantize": {"scheme": "dynamic"}}, "correct_bias")
+
+
 REFUSED = [
     ({}, (), r"layer 'sums': ai-edge-quantizer has no operator 'cumsum' of int8; .*'overrides: \[\{operator: cumsum, scheme: float\}\]'"),
     ({"overrides": [{"operator": "cumsun", "scheme": "float"}]}, (), "matches no layer; did you mean 'cumsum'"),
@@ -180,9 +191,11 @@ def test_what_cannot_be_had_is_said_before_calibration(digits, tmp_path):
     assert [port.dtype for port in (*file.inputs, *file.outputs)] == ["float32", "int8"]
 
 
-@pytest.mark.parametrize("name", [name for name in PASSES.names() if name != "quantize"])
+@pytest.mark.parametrize("name", [name for name in PASSES.names() if name not in ("quantize", "correct_bias")])
 def test_passes_that_follow_torchs_operators_name_the_one_that_does_not(name, model, digits):
-    with pytest.raises(UserError, match=rf"^{name}: needs a graph .*MIRROR_PAD.*; passes that work on it: quantize; for others start from"):
+    with pytest.raises(
+        UserError, match=rf"^{name}: needs a graph .*MIRROR_PAD.*; passes that work on it: correct_bias, quantize; for others"
+    ):
         compress.apply(model, digits, name)
 
 
@@ -267,7 +280,7 @@ def test_a_recipe_runs_and_inspect_tells(path, capsys, tmp_path, monkeypatch):
     assert report["rows"][0]["port_error"] == 0.0
     assert Path("out/recipe.lock.yaml").is_file()
     found = json.loads(edgepress("inspect", str(path), "--json"))
-    assert [each["name"] for each in found["passes"] if each["works"]] == ["quantize"]
+    assert [each["name"] for each in found["passes"] if each["works"]] == ["correct_bias", "quantize"]
     assert {(each["name"], each["on"]) for each in found["exports"] if each["works"]} == {
         (name, on) for name in ("c", "tflite") for on in ("float", "int8")
     }

@@ -8,6 +8,7 @@ import torch
 from compress.context import Context
 from compress.model import Model, Stage, Step
 from compress.quantization import layers
+from compress.unlifted import biases, network
 from targets.errors import UserError
 
 
@@ -22,6 +23,7 @@ class CorrectBias:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     takes: ClassVar[Stage] = "quantized"
     gives: ClassVar[Stage] = "quantized"
+    takes_unlifted: ClassVar[bool] = True
 
     samples: int = 200
 
@@ -31,6 +33,10 @@ class CorrectBias:
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with corrected biases. UserError where it has no integers, or without calibration samples."""
+        held = network.held(model)
+        if held is not None:
+            content, lines = biases.correct(model, held.content, context.data.calibration.first(self.samples), context.progress)
+            return model.then(network.replaced(model, content), Step("correct_bias", asdict(self), tuple(lines)))
         graph, lines = layers.change(model, context, self.samples, "correct_bias", _correct)
         return model.then(graph, Step("correct_bias", asdict(self), tuple(lines)))
 
