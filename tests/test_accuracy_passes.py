@@ -64,6 +64,27 @@ def inputs(seed=0, count=64):
     return torch.from_numpy(samples(SHAPE, count, seed))
 
 
+def test_integers_come_from_one_thread_however_many_there_are():
+    plain = model_of(lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)), SHAPE)
+    context, seen = context_of(plain, samples(SHAPE, 64)), []
+    calibration = context.data.calibration
+
+    def load(rows):
+        seen.append(torch.get_num_threads())
+        return calibration.load(rows)
+
+    watched = dataclasses.replace(context, data=dataclasses.replace(context.data, calibration=dataclasses.replace(calibration, load=load)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        for step in (Equalize(), Quantize(), Adaround(), CorrectBias()):
+            plain = step(plain, watched)
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def error(model, values):
     """Mean squared difference from the float network."""
     return float((model(values) - model.reference(values)).square().mean())

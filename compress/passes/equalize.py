@@ -16,6 +16,7 @@ from compress.quantization import equalization, familiarity, rescaling, static
 from compress.quantization.operators import rule
 from compress.quantization.plan import plan
 from compress.quantization.schemes import INTEGERS
+from compress.quantization.threads import one_thread
 from targets.errors import UserError, did_you_mean
 
 Scheme = Literal["int8", "int16x8", "w4a8"]
@@ -46,6 +47,7 @@ class Equalize:
         if self.samples < 1:
             raise UserError(f"samples must be at least 1, not {self.samples}")
 
+    @one_thread()
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with the same function. UserError without calibration samples."""
         if context.data.calibration.samples == 0:

@@ -14,6 +14,7 @@ from compress.model import Model, layer_name
 from compress.pruning.patches import SUPPORTED
 from compress.quantization.parameters import INT32_LIMIT
 from compress.quantization.stepping import Batches, Stepper
+from compress.quantization.threads import one_thread
 from targets.errors import UserError
 
 BATCH = 32
@@ -75,6 +76,7 @@ def calibration(model: Model, context: Context, samples: int, word: str) -> Batc
     return [tuple(torch.from_numpy(array) for array in inputs) for inputs, _ in part.batches(BATCH if model.free_batch else 1)]
 
 
+@one_thread()
 def change(model: Model, context: Context, samples: int, word: str, each: Callable[["Seen"], str]) -> tuple[fx.GraphModule, list[str]]:
     """A copy of a quantized graph whose layers `each` has changed, one after the other, and what it said of them.
 

@@ -18,12 +18,14 @@ from compress.quantization import layers
 from compress.quantization.block_learning import Learner, Seen
 from compress.quantization.blocks import Block, blocks
 from compress.quantization.stepping import Batches, Stepper
+from compress.quantization.threads import one_thread
 from targets.errors import UserError
 
 HELD_OUT = 5
 """One batch of so many is kept to judge by."""
 
 
+@one_thread()
 def reconstruct(graph: fx.GraphModule, reference: fx.GraphModule, batches: Batches, iterations: int, context: Context) -> list[str]:
     """Rounds a quantized graph's blocks anew, in place; a line for each. Memory is that of the batches at one place of both networks.
 

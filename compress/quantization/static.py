@@ -30,6 +30,7 @@ from compress.quantization.parameters import (
 from compress.quantization.plan import Plan, plan
 from compress.quantization.ranges import Histogram
 from compress.quantization.rounding import Rounding, balanced
+from compress.quantization.threads import one_thread
 from targets.errors import UserError
 
 BATCH = 8
@@ -61,6 +62,7 @@ def float_graph(model: Model) -> tuple[fx.GraphModule, list[str]]:
     return graph, fold(graph, model)
 
 
+@one_thread()
 def calibrate(model: Model, graph: fx.GraphModule, wanted: Plan, context: Context) -> dict[str, Histogram]:
     """What the calibration samples show of the plan's values in a float graph, by the names of their nodes.
 
