@@ -56,7 +56,14 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
     `details` are the job's other entries (see `runner.py`). Raises UserError where there is no sample, where samples don't have the
     shape and dtype that the file takes, and where the disk is full.
     """
-    usual = {"model": str(artifact.path.resolve()), "kernels": "default", "profile": options.layers, "mark": False, "parts": []}
+    usual = {
+        "model": str(artifact.path.resolve()),
+        "kernels": "default",
+        "profile": options.layers,
+        "mark": False,
+        "parts": [],
+        "practice": None,
+    }
     job = (
         usual
         | {"energy": ENERGY_SECONDS if options.energy else 0, "system": SYSTEM}

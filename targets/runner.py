@@ -7,8 +7,9 @@ It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tfl
   in ONNX Runtime on x86 without VNNI), `threads`, `warmup`, `repetitions`, `precision` (more repetitions until the median's bounds are
   this share of it to either side; or null), `profile` (list the operators with their times, where the runtime gives them), `parts` (files
   with an operator each, to be run by themselves), `mark` (for an emulator: announce the beginning and end of each inference by a system
-  call instead of timing it), `energy` (for how many seconds inferences follow each other while power is read, by `power.py` beside this
-  file; 0: not at all), `system` (where sysfs is);
+  call instead of timing it), `practice` (for an emulator that counts operators: an .onnx file that takes [1, 4], of nodes that it knows;
+  or null), `energy` (for how many seconds inferences follow each other while power is read, by `power.py` beside this file; 0: not at
+  all), `system` (where sysfs is);
 - `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
 
 and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
@@ -121,21 +122,26 @@ class Onnx:
         return self.results
 
     def profile(self) -> list[dict[str, Any]]:
-        """Operators as ONNX Runtime runs them after its own fusions, each with the median of its times by ONNX Runtime's profiler."""
+        """Operators as ONNX Runtime runs them after its own fusions, each with the median of its times by ONNX Runtime's profiler.
+
+        Where inferences are marked, those of one, without times, one for each time that one ends: a loop's are there again and again.
+        """
         options = self.runtime.SessionOptions()
         options.enable_profiling = True
         options.profile_file_prefix = str(self.folder / "profile")
         session = self.open(options)
-        for _ in range(min(self.job["repetitions"], 50) + 1):
+        for _ in range(1 if self.job["mark"] else min(self.job["repetitions"], 50) + 1):
             session.run(None, self.feeds)
         report = Path(session.end_profiling())
         events = json.loads(report.read_text(encoding="utf-8"))
         report.unlink()
+        ended = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+        keys = [(event["name"][: -len("_kernel_time")], event["args"]["op_name"]) for event in ended]
+        if self.job["mark"]:
+            return [{"name": name, "operator": kind} for name, kind in keys]
         times: dict[tuple[str, str], list[float]] = {}
-        for event in events:
-            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-                key = event["name"][: -len("_kernel_time")], event["args"]["op_name"]
-                times.setdefault(key, []).append(event["dur"] / 1000)
+        for key, event in zip(keys, ended):
+            times.setdefault(key, []).append(event["dur"] / 1000)
         return [{"name": name, "operator": kind, "latency_ms": float(np.median(each[1:] or each))} for (name, kind), each in times.items()]
 
 
@@ -178,7 +184,7 @@ def memory_before() -> int | None:
 def marker() -> Any:
     """A function that tells an emulator that counts instructions where we are: a system call that does not exist, answered with ENOSYS."""
     call = ctypes.CDLL(None).syscall
-    numbers = [ctypes.c_long(MARK_BASE + number) for number in range(3)]
+    numbers = [ctypes.c_long(MARK_BASE + number) for number in range(5)]
     return lambda number: call(numbers[number])
 
 
@@ -236,6 +242,20 @@ def mark_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> None:
         model.invoke()
         mark(2)
     gc.enable()
+
+
+def practise(runtime: Any, job: dict[str, Any], folder: Path) -> None:
+    """Mark 3, an inference of the job's practice, mark 4: from it the emulator learns where ONNX Runtime runs a node."""
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    content = (folder / job["practice"]).read_bytes()  # its path, another one each time, would move the counts that follow
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    feeds = {session.get_inputs()[0].name: np.ones((1, 4), np.float32)}
+    mark = marker()
+    mark(3)
+    session.run(None, feeds)
+    mark(4)
 
 
 def measure_energy(model: Any, job: dict[str, Any], sample: list[Any]) -> Any:
@@ -298,6 +318,8 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Does the job in a folder and says what came of it."""
     runtime, name = find_runtime(job["format"])
     sample = [values[:1] for values in load_arrays(next(pieces(folder))[0])]
+    if job["practice"]:
+        practise(runtime, job, folder)
     before = memory_before()
     begin = time.perf_counter()
     model = RUNTIMES[job["format"]][0](runtime, job, folder)

@@ -139,7 +139,9 @@ def test_an_onnx_file_runs_on_the_aarch64_kernels(tmp_path):
     artifact = formats.read(dense_onnx(tmp_path / "m.onnx"))
     measurement = boards.target("raspberry-pi-5").run(artifact, [(float_samples(6),)], RunOptions(samples=4))
     np.testing.assert_allclose(measurement.outputs[0], float_answer(float_samples(6))[:4], rtol=1e-5, atol=1e-5)
-    assert measurement.instructions > 100
+    assert [(layer.name, layer.operator) for layer in measurement.layers] == [("runtime", "runtime"), ("dense", "Gemm")]
+    assert sum(layer.instructions for layer in measurement.layers) == measurement.instructions
+    assert 100 < measurement.layers[1].instructions < measurement.layers[0].instructions
 
 
 @emulated

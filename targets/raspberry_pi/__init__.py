@@ -8,7 +8,7 @@ from pathlib import Path
 from targets import jobs
 from targets.base import Artifact, Batch, Measurement, Problem, RunOptions
 from targets.boards import Board
-from targets.raspberry_pi import device, emulator, estimate
+from targets.raspberry_pi import device, emulator, estimate, operators
 from targets.raspberry_pi.device_setup import setup_device
 from targets.raspberry_pi.root import SETUP, installed, setup
 
@@ -20,8 +20,8 @@ class RaspberryPi:
     """Files on the board that the user names (`device: ssh://user@host`, see `device`), else on its core emulated by QEMU's user mode.
 
     Emulated, these are the kernels that the core would run, instruction by instruction.
-    Outputs are those of the runtime's aarch64 kernels for this core, and instructions of one inference, and of each operator of a
-    `.tflite` file, are counted: all are the same each time. The latency is an estimate from that count (see `estimate`); RAM isn't known.
+    Outputs are those of the runtime's aarch64 kernels for this core, and instructions of one inference and of each operator are counted
+    (of an `.onnx` file: see `operators`), all the same each time. The latency is an estimate from that (see `estimate`); RAM isn't known.
     Setting `kernels` as for the host.
     """
 
@@ -64,13 +64,23 @@ class RaspberryPi:
             return Measurement.missing(str(missing))
         chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
         counting = replace(options, warmup=emulator.WARMUP, repetitions=emulator.REPETITIONS, threads=1, energy=False)
-        machine = emulator.prepare(str(self.board.core))
+        onnx = artifact.format == "onnx"
+        machine = emulator.prepare(str(self.board.core), artifact.format)
         with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
             folder = Path(name)
-            jobs.write(folder, artifact, batches, counting, kernels=chosen["kernels"], profile=False, mark=True)
+            entries = {"kernels": chosen["kernels"], "profile": onnx and options.layers, "mark": True}
+            if onnx:
+                (folder / operators.PRACTICE).write_bytes(operators.practice())
+                entries["practice"] = operators.PRACTICE
+            jobs.write(folder, artifact, batches, counting, **entries)
             result = jobs.execute(machine.command, folder, artifact, machine.environment)
             instructions, *parts = machine.instructions(folder, result["parts"]) or [None]
-            layers = jobs.layers(artifact, result, parts)
+            if onnx:
+                layers = operators.layers(result["layers"], machine.operators(folder), instructions)
+                told = operators.note(layers)
+            else:
+                layers = jobs.layers(artifact, result, parts)
+                told = jobs.sum_note(layers, None, instructions)
             guess = estimate.latency(self.board, artifact, instructions)
             return Measurement(
                 source="emulated",
@@ -81,6 +91,6 @@ class RaspberryPi:
                 energy_mj=guess.energy_mj if guess else None,
                 energy_source="estimated" if guess and guess.energy_mj is not None else None,
                 layers=layers,
-                notes=(*machine.notes, *(guess.notes if guess else ()), *jobs.sum_note(layers, None, instructions)),
+                notes=(*machine.notes, *(guess.notes if guess else ()), *told),
                 details=guess.details if guess else {},
             )

@@ -12,10 +12,12 @@ from statistics import median_low
 
 from targets.errors import EdgepressError
 from targets.microcontroller import toolchain
+from targets.raspberry_pi import operators
 from targets.raspberry_pi.root import Root, installed
 
 WARMUP, REPETITIONS = 2, 3
 MARKS = "marks.txt"
+COUNTER, CLOCK = (Path(__file__).with_name(name) for name in ("marks.c", "clock.c"))
 LAST_WITH_COUNTS = 8
 """QEMU's last major version that takes plugins of API version 1."""
 
@@ -65,9 +67,17 @@ class Machine:
         """
         if not self.counts:
             return []
-        counted = iter(inferences((folder / MARKS).read_text(encoding="ascii")))
+        counted = iter(inferences(_marks(folder)))
         found = [median_low(list(islice(counted, WARMUP + REPETITIONS))[WARMUP:])]
         return [*found, *(None if part is None else median_low(list(islice(counted, 1 + REPETITIONS))[1:]) for part in parts)]
+
+    def operators(self, folder: Path) -> list[int | None]:
+        """Each call of an operator in the inference that `instructions` counts (see `operators.calls`); nothing where QEMU can't count."""
+        if not self.counts:
+            return []
+        marks = _marks(folder)
+        counted = inferences(marks)[WARMUP : WARMUP + REPETITIONS]
+        return list(operators.calls(marks))[WARMUP + counted.index(median_low(counted))]
 
 
 def qemu() -> str | None:
@@ -75,8 +85,11 @@ def qemu() -> str | None:
     return shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
 
 
-def prepare(core: str) -> Machine:
-    """The machine with this core. The root file system must be installed. EdgepressError where the counter can't be compiled."""
+def prepare(core: str, kind: str | None = None) -> Machine:
+    """The machine with this core, for files of a kind. The root file system must be installed. EdgepressError where C can't be compiled.
+
+    For "onnx" the job must have `operators.PRACTICE`; calls of operators are counted after it.
+    """
     program, root = qemu(), installed()
     if program is None or root is None:
         raise EdgepressError("qemu-aarch64 or the arm64 root file system went away during the run")
@@ -91,7 +104,8 @@ def prepare(core: str) -> Machine:
     if counts and not still:
         notes.append("counts may differ by less than 0.1 % from run to run: this machine doesn't let a process fix its addresses")
     view = _view(root, core)
-    plugin = ["-plugin", f"{_counter()},out={MARKS}"] if counts else []
+    nodes, clock = (operators.NODES, ["-E", f"LD_PRELOAD={_clock()}"]) if kind == "onnx" else (0, [])
+    plugin = ["-plugin", f"{_counter()},out={MARKS},nodes={nodes}"] if counts else []
     return Machine(
         title=f"{core} emulated by QEMU {version}",
         command=(
@@ -103,6 +117,7 @@ def prepare(core: str) -> Machine:
             core,
             "-seed",
             "1",
+            *clock,
             *plugin,
             str(view / "usr/bin" / root.python),
         ),
@@ -122,12 +137,18 @@ def prepare(core: str) -> Machine:
 def inferences(marks: str) -> list[int]:
     """Instructions between marks 1 and 2, less what a mark costs (between 0 and 1). Lines are "mark count"; a cut-off end is left out.
 
+    Other lines than those of the three marks say nothing here.
+
     >>> inferences("0 100\\n1 110\\n2 1120\\n0 1130\\n1 1140\\n")
     [1000]
     """
-    numbers = [tuple(map(int, line.split())) for line in marks.splitlines()]
-    triples = zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=False)
-    return [(end - begin) - (begin - before) for (_, before), (_, begin), (_, end) in triples]
+    counts = [int(line.split()[1]) for line in marks.splitlines() if line[0] in "012"]
+    triples = zip(counts[0::3], counts[1::3], counts[2::3], strict=False)
+    return [(end - begin) - (begin - before) for before, begin, end in triples]
+
+
+def _marks(folder: Path) -> str:
+    return (folder / MARKS).read_text(encoding="ascii")
 
 
 def _fixed_addresses() -> tuple[str, ...]:
@@ -151,5 +172,10 @@ def _view(root: Root, core: str) -> Path:
 
 def _counter() -> str:
     """The plugin that counts, compiled; commas doubled as QEMU's options want them."""
-    built = toolchain.build("marks.so", toolchain.SHARED_LIBRARY, [Path(__file__).with_name("marks.c")], [], [])
+    built = toolchain.build("marks.so", toolchain.SHARED_LIBRARY, [COUNTER], [], [])
     return str(built).replace(",", ",,")
+
+
+def _clock() -> Path:
+    """The library that gives the emulated process its time."""
+    return toolchain.build("clock.so", ["-target", "aarch64-linux-gnu", "-nostdlib", *toolchain.SHARED_LIBRARY], [CLOCK], [], [])
