@@ -58,6 +58,12 @@ def recipe(name: str, folder: Path, samples: int, repetitions: int) -> Path:
     return path
 
 
+def say(found: dict[str, Any], name: str, code: int, rows: list[dict[str, Any]]) -> None:
+    """Keeps the rows of a command and prints them as they come."""
+    found[name] = {"exit_code": code, "rows": [told(row) for row in rows]}
+    print(json.dumps({name: found[name]}), file=sys.stderr, flush=True)
+
+
 def edgepress(folder: Path, *words: object) -> "subprocess.Popen[str]":
     """The command, with a folder of its own to run in."""
     found = os.pathsep.join(map(str, (HERE.parent, HERE, QUICKSTART.parent)))
@@ -154,11 +160,9 @@ def main() -> int:
         folder = Path(name)
         for network in chosen.networks:
             given = recipe(network, folder, chosen.samples, chosen.repetitions)
-            code, rows = answered(edgepress(folder, "run", given, "--output", folder / network))
-            found[f"run {network}"] = {"exit_code": code, "rows": [told(row) for row in rows]}
+            say(found, f"run {network}", *answered(edgepress(folder, "run", given, "--output", folder / network)))
             for file in sorted((folder / network).glob(f"{network}.*[ex]")):
-                code, rows = answered(profile(folder, file, network, chosen.samples, chosen.repetitions))
-                found[f"profile {file.name}"] = {"exit_code": code, "rows": [told(row) for row in rows]}
+                say(found, f"profile {file.name}", *answered(profile(folder, file, network, chosen.samples, chosen.repetitions)))
         if "vww" in chosen.networks and not chosen.no_cut:
             found["cut"] = cut(folder, folder / "vww" / "vww.tflite", chosen.repetitions)
     print(json.dumps(found, indent=1) if chosen.json else yaml.safe_dump(found, sort_keys=False, width=200))
