@@ -28,6 +28,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -138,11 +139,17 @@ class Onnx:
         ended = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
         keys = [(event["name"][: -len("_kernel_time")], event["args"]["op_name"]) for event in ended]
         if self.job["mark"]:
-            return [{"name": name, "operator": kind} for name, kind in keys]
+            return [{"name": plain(name), "operator": kind} for name, kind in keys]
         times: dict[tuple[str, str], list[float]] = {}
         for key, event in zip(keys, ended):
             times.setdefault(key, []).append(event["dur"] / 1000)
-        return [{"name": name, "operator": kind, "latency_ms": float(np.median(each[1:] or each))} for (name, kind), each in times.items()]
+        medians = [(name, kind, float(np.median(each[1:] or each))) for (name, kind), each in times.items()]
+        return [{"name": plain(name), "operator": kind, "latency_ms": median} for name, kind, median in medians]
+
+
+def plain(name: str) -> str:
+    """A node's name as the file has it, without the number that ONNX Runtime adds where it puts the node into another layout."""
+    return re.sub(r"_token_\d+$", "", name)
 
 
 RUNTIMES: dict[str, tuple[Any, tuple[str, ...], str]] = {
