@@ -13,6 +13,7 @@ from quantized_networks import Network, context_of, model_of, samples, split_of
 from torch import nn
 
 import compress
+from compress.lowering import tflite
 from compress.passes.mixed_precision import MixedPrecision
 from compress.progress import Silent
 from compress.quantization import allocation, mixing, timing
@@ -22,6 +23,7 @@ from compress.quantization.sensitivity import Quantization, prepare
 from compress.quantization.units import Choice
 from targets.base import Layer, RunOptions
 from targets.errors import UserError
+from targets.formats import tflite_objects
 
 SHAPE = (3, 8, 8)
 SCHEMES = ("w4a8", "int8", "int16x8", "float")
@@ -193,6 +195,16 @@ def test_a_layers_time_is_that_of_all_its_operators():
     costs = {"runtime": 9.0, "add": 1.0, "add_2": 2.0, "add_1": 4.0, "head": 1.0, "head_2": None}
     rows = [Layer(name, "ADD", latency_ms=cost) for name, cost in costs.items()]
     assert timing.by_layer(rows, ("add", "add_1", "head", "gone")) == {"add": 3.0, "add_1": 4.0}
+
+
+def test_no_layers_second_operator_is_called_as_another_layer():
+    chain = model_of(lambda: Network(lambda x: F.silu(F.silu(F.silu(x)))), (4,))
+    file = tflite_objects.read(tflite.to_bytes(chain, channels_last=True))
+    made = [tflite_objects.text(file.subgraphs[0].tensors[operator.outputs[0]].name) for operator in file.subgraphs[0].operators]
+    kinds = dict(zip(made, tflite_objects.operator_names(file), strict=True))
+    assert len(kinds) == 6
+    assert (kinds["silu_1"], kinds["silu_2"]) == ("MUL", "MUL")
+    assert not any(name.startswith("silu_2_") for name in made)
 
 
 MISTAKES = [
