@@ -1,5 +1,6 @@
 """Models whose graph is a TFLite file."""
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,13 +16,23 @@ from compress.model import Model
 from compress.model import capture as capture_module
 from compress.reading.layout import arrange
 from compress.reading.modules import with_arguments
-from targets import boards
-from targets.base import Artifact, RunOptions
+from targets import jobs
+from targets.base import Array, Artifact, RunOptions
 from targets.errors import ExportError, UserError
 from targets.formats import tflite
 
 CHANNELS_FIRST = (0, 3, 1, 2)
 ONE_RUN = RunOptions(warmup=0, repetitions=1, layers=False, energy=False)
+MEMORY, SECONDS = 3 << 30, 10
+"""Bytes of address space and seconds of processor time that one sample may take at first."""
+LIMITED = f"""
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
+resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS}, {SECONDS}))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a script that is named after it within these."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +65,28 @@ class _Network(nn.Module):
 def capture(path: Path, example: Sequence[torch.Tensor], name: str, why: str) -> Model:
     """The network of a float file that can't be lifted because of `why`, with one sample for each input; any batch size goes.
 
-    The file is run first in a process of its own, whose crash is its own. ExportError where LiteRT can't run it, UserError where it takes
-    more samples than one, or gives something else than a row of numbers for one.
+    The file is run first in a process of its own, within `MEMORY` and `SECONDS`. ExportError where LiteRT can't run it or gives something
+    else than a row of numbers for a sample, UserError where it takes more samples than one at a time.
     """
     artifact = tflite.read(path)
-    target = boards.target("host")
-    problems = target.check(artifact)
+    problems = jobs.problems(artifact, "LiteRT", ("tflite",))
     if problems:
         raise UserError(str(problems[0]))
-    batch = tuple(port.encode(arrange(values, port.shape).numpy()) for port, values in zip(artifact.inputs, example, strict=True))
-    ran = target.run(artifact, [batch], ONE_RUN).outputs or ()
+    ran = _tried(artifact, example)
     for port, values in zip(artifact.outputs, ran, strict=True):
         if values.dtype.kind not in "biuf" or values.shape != port.shape or port.shape[:1] != (1,):
             raise ExportError(f"{path}: output '{port.name}' is {values.dtype} {list(values.shape)}, no row of numbers for one sample")
     shapes = [port.shape[1:] for port in artifact.outputs]
     return capture_module(_Network(artifact, example, shapes, why), tuple(example), name)
+
+
+def _tried(artifact: Artifact, example: Sequence[torch.Tensor]) -> Sequence[Array]:
+    """The outputs of a file that may be damaged: what it asks for ends with a process of its own."""
+    batch = tuple(port.encode(arrange(values, port.shape).numpy()) for port, values in zip(artifact.inputs, example, strict=True))
+    with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
+        jobs.write(Path(name), artifact, [batch], ONE_RUN)
+        jobs.execute([sys.executable] if sys.platform == "win32" else [sys.executable, "-c", LIMITED], Path(name), artifact)
+        return jobs.outputs(Path(name))
 
 
 def held(model: Model) -> Held | None:
