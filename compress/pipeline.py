@@ -26,7 +26,7 @@ from compress.sources.base import SourceOptions
 from compress.unlifted import network
 from compress.version import code_digest, versions
 from targets import boards
-from targets.base import Artifact, RunOptions, Target
+from targets.base import OUTLIVES_BURSTS, Artifact, RunOptions, Target
 from targets.cache import cache_folder
 from targets.errors import UserError
 
@@ -226,4 +226,5 @@ def run_options(recipe: Recipe, part: TargetPart) -> RunOptions:
     """How a recipe measures on one of its targets."""
     wanted = recipe.measure
     samples = None if part.board == "host" else wanted.samples
-    return RunOptions(wanted.warmup, wanted.repetitions, wanted.threads, samples, part.device, part.settings, precision=wanted.precision)
+    options = RunOptions(wanted.warmup, wanted.repetitions, wanted.threads, samples, part.device, part.settings)
+    return replace(options, precision=wanted.precision, min_seconds=OUTLIVES_BURSTS)

@@ -17,7 +17,7 @@ from compress.recipe import build
 from compress.report.content import Row
 from compress.report.rows import row_of
 from targets import boards, formats
-from targets.base import RunOptions
+from targets.base import OUTLIVES_BURSTS, RunOptions
 from targets.errors import UserError
 
 
@@ -43,7 +43,8 @@ def profile_file(  # noqa: PLR0913  one argument for each of the command's optio
     artifact = formats.read(file)
     split = open_data(data).evaluation if data else None
     wanted = None if precision is None else precision / 100
-    options = RunOptions(10, repetitions, threads, samples, None, read_settings(settings), precision=wanted)
+    chosen = read_settings(settings)
+    options = RunOptions(10, repetitions, threads, samples, None, chosen, precision=wanted, min_seconds=OUTLIVES_BURSTS)
     job = Job(named_metric(metric, Path.cwd()), options, split, samples or 20, seed, progress)
     rows = profile(artifact, names, job, paired(names, devices))
     if save:

@@ -42,7 +42,7 @@ def profile(artifact: Artifact, names: Sequence[str], job: Job, devices: Sequenc
     settings = REFERENCE.get(artifact.format)
     expected: tuple[Array, ...] | None = None
     if settings is not None:
-        quick = replace(job.options, warmup=0, repetitions=1, settings=settings, device=None, layers=False, energy=False, precision=None)
+        quick = RunOptions(0, 1, job.options.threads, job.options.samples, settings=settings, layers=False, energy=False)
         expected = measure(artifact, boards.target("host"), replace(trial, options=quick)).measurement.outputs
     rows = [_against(row, expected) for row in _measured(artifact, names, devices or [None] * len(names), trial)]
     return rows if job.split else [replace(row, evaluation=None) for row in rows]

@@ -150,12 +150,16 @@ class Measurement:
         return cls(source="not measured", runner="none", reason=reason)
 
 
+OUTLIVES_BURSTS = 0.5
+"""Seconds: other work on a shared machine comes in bursts of tens of milliseconds, which would be all that a short timing sees."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """How to measure. `samples` limits how many inputs are run for the outputs (None: all that are given); `layers` asks for a row
     an operator, `energy` for what a power sensor says, where there is one: both take seconds. `precision` is how narrow the bounds of
-    the median shall be, plus or minus, as a share of it (0.02: 2 %): where edgepress's own runner measures, more repetitions follow
-    until they are, up to 100 times `repetitions` or a minute.
+    the median shall be, plus or minus, as a share of it (0.02: 2 %), and `min_seconds` how long the timed inferences last together:
+    where edgepress's own runner measures, more repetitions follow until both hold, up to 100 times `repetitions` or a minute.
     """
 
     warmup: int = 10
@@ -166,6 +170,7 @@ class RunOptions:
     settings: dict[str, str] = field(default_factory=dict)
     layers: bool = True
     precision: float | None = None
+    min_seconds: float = 0.0
     energy: bool = True
 
 

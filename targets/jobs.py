@@ -67,7 +67,7 @@ def write(folder: Path, artifact: Artifact, batches: Iterable[Batch], options: R
     job = (
         usual
         | {"energy": ENERGY_SECONDS if options.energy else 0, "system": SYSTEM}
-        | {name: getattr(options, name) for name in ("threads", "warmup", "repetitions", "precision")}
+        | {name: getattr(options, name) for name in ("threads", "warmup", "repetitions", "precision", "min_seconds")}
         | {"format": artifact.format}
         | details
     )

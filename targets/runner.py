@@ -5,11 +5,11 @@ It needs Python 3.7 or later, numpy, and for .tflite files ai_edge_litert or tfl
 
 - `job.json`: `model` (path, from JOB), `format` (tflite or onnx), `kernels` (default, reference, or precise: no sum of integers saturates
   in ONNX Runtime on x86 without VNNI), `threads`, `warmup`, `repetitions`, `precision` (more repetitions until the median's bounds are
-  this share of it to either side; or null), `profile` (list the operators with their times, where the runtime gives them), `parts` (files
-  with an operator each, to be run by themselves), `mark` (for an emulator: announce the beginning and end of each inference by a system
-  call instead of timing it), `practice` (for an emulator that counts operators: an .onnx file that takes [1, 4], of nodes that it knows;
-  or null), `energy` (for how many seconds inferences follow each other while power is read, by `power.py` beside this file; 0: not at
-  all), `system` (where sysfs is);
+  this share of it to either side; or null), `min_seconds` (more repetitions until they took this long together), `profile` (list the
+  operators with their times, where the runtime gives them), `parts` (files with an operator each, to be run by themselves), `mark` (for
+  an emulator: announce the beginning and end of each inference by a system call instead of timing it), `practice` (for an emulator that
+  counts operators: an .onnx file that takes [1, 4], of nodes that it knows; or null), `energy` (for how many seconds inferences follow
+  each other while power is read, by `power.py` beside this file; 0: not at all), `system` (where sysfs is);
 - `inputs-00000.npz`, `inputs-00001.npz`, …: arrays `0`, `1`, … for the file's inputs, [samples, …] each, already encoded;
 
 and writes `outputs-00000.npz`, … likewise, and `result.json`: `runtime`, `load_ms`, `latency_ms` (one for each repetition, of the first
@@ -200,10 +200,11 @@ def time_inference(model: Any, job: dict[str, Any], sample: list[Any]) -> list[f
     gc.disable()
     for _ in range(job["warmup"]):
         time_once(model, sample)
-    times, end = [], time.perf_counter() + MOST_SECONDS
+    times, begin = [], time.perf_counter()
     for _ in range(MOST_BLOCKS):
         times += [time_once(model, sample) for _ in range(job["repetitions"])]
-        if precise(times, job["precision"]) or time.perf_counter() > end:
+        spent = time.perf_counter() - begin
+        if spent > MOST_SECONDS or (spent >= job["min_seconds"] and precise(times, job["precision"])):
             break
     gc.enable()
     return times
@@ -277,7 +278,8 @@ def measure_energy(model: Any, job: dict[str, Any], sample: list[Any]) -> Any:
 
 def run_part(runtime: Any, job: dict[str, Any], folder: Path, part: str) -> float | None:
     """Median milliseconds of one operator by itself on random numbers; 0 where inferences are marked, None where it can't run."""
-    job = dict(job, model=part, warmup=min(job["warmup"], 1), repetitions=min(job["repetitions"], PART_REPETITIONS), precision=None)
+    few = {"warmup": min(job["warmup"], 1), "repetitions": min(job["repetitions"], PART_REPETITIONS)}
+    job = dict(job, model=part, precision=None, min_seconds=0, **few)
     try:
         model = Tflite(runtime, job, folder)
         sample = model.random_sample()

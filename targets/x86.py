@@ -63,7 +63,7 @@ class X86:
         if missing is not None or program is None:
             return Measurement.missing(str(missing))
         chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
-        untimed = replace(options, warmup=0, repetitions=1, threads=1, layers=False, precision=None)
+        untimed = replace(options, warmup=0, repetitions=1, threads=1, layers=False, precision=None, min_seconds=0)
         with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
             folder = Path(name)
             jobs.write(folder, artifact, batches, untimed, kernels=chosen["kernels"])

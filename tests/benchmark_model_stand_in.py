@@ -32,9 +32,9 @@ def statistics(times):
     return " ".join(f"{name}={value}" for name, value in about.items())
 
 
-def timed(model, runs):
-    times = []
-    for _ in range(runs):
+def timed(model, runs, seconds=0):
+    times, end = [], time.perf_counter() + seconds
+    while len(times) < runs or time.perf_counter() < end:
         begin = time.perf_counter()
         model.invoke()
         times.append(time.perf_counter() - begin)
@@ -66,7 +66,7 @@ def main():
     flags.add_argument("--graph", required=True)
     for name, usual in (("num_threads", 1), ("warmup_runs", 1), ("num_runs", 50)):
         flags.add_argument(f"--{name}", type=int, default=usual)
-    flags.add_argument("--min_secs", type=float)
+    flags.add_argument("--min_secs", type=float, default=1)
     flags.add_argument("--enable_op_profiling", default="false")
     chosen = flags.parse_args()
     begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -78,7 +78,7 @@ def main():
     init = time.perf_counter() - begin
     warmup = timed(model, chosen.warmup_runs)
     print(f"INFO: {statistics(warmup)}\n")
-    times = timed(model, chosen.num_runs)
+    times = timed(model, chosen.num_runs, chosen.min_secs)
     print(f"INFO: {statistics(times)}\n")
     first, warm, mean = warmup[0] * 1e6, np.mean(warmup) * 1e6, np.mean(times) * 1e6
     averages = f"Warmup (avg): {warm:g}, Inference (avg): {mean:g}"

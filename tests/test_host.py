@@ -38,6 +38,8 @@ def test_a_float_tflite_file_gives_its_outputs_and_what_it_costs(host, tmp_path)
     assert measurement.runner.startswith("ai-edge-litert 2.")
     assert measurement.ram_bytes > 0
     assert measurement.notes[0].startswith("RAM: ")
+    longer = host.run(artifact, in_batches(samples, 3), dataclasses.replace(QUICK, min_seconds=60))
+    assert longer.latency.repetitions == 500  # a hundred times as many, which takes microseconds each
     assert measurement.notes[1].startswith("layers: each operator in a file of its own; together ")
     unasked = host.run(artifact, in_batches(samples, 3), dataclasses.replace(QUICK, layers=False))
     assert [(layer.name, layer.latency_ms) for layer in unasked.layers] == [("y", None)]

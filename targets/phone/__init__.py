@@ -79,7 +79,8 @@ def _on_phone(options: RunOptions, work: Callable[[Connection], Measurement]) ->
 def _measure(phone: Connection, artifact: Artifact, program: Path, delegate: str, options: RunOptions) -> Measurement:
     model = phone.push(artifact.path)
     command = [phone.push(program, executable=True), f"--graph={model}", f"--num_threads={options.threads}", *DELEGATES[delegate]]
-    timed = _run(phone, artifact, [*command, f"--warmup_runs={options.warmup}", f"--num_runs={options.repetitions}", "--min_secs=0"])
+    timing = [f"--warmup_runs={options.warmup}", f"--num_runs={options.repetitions}", f"--min_secs={options.min_seconds}"]
+    timed = _run(phone, artifact, [*command, *timing])
     profiling = ["--warmup_runs=1", f"--num_runs={min(options.repetitions, PROFILED_RUNS)}", "--min_secs=0", "--enable_op_profiling=true"]
     profiled = _run(phone, artifact, [*command, *profiling])
     return Measurement(
