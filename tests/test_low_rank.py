@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -72,7 +72,8 @@ def distance(model, other, samples=32):
 
 def full_ranks(layer, method):
     outputs, columns = layer.weights.shape[1:]
-    return {"svd": (min(outputs, columns),), "tucker": (layer.inputs, min(outputs, columns)), "separable": (layer.kernel,)}[method]
+    rank = min(outputs, columns)
+    return {"svd": (rank,), "tucker": (layer.inputs, rank), "separable": (methods.most_filters(layer),)}[method]
 
 
 LAYERS = [
@@ -101,6 +102,7 @@ def test_factors_of_full_rank_multiply_back_to_the_layer(make, method, groups, s
     model = capture(nn.Sequential(module).eval(), (example,))
     (layer,), whole = layers.find(model)
     assert not whole
+    assume(method != "separable" or layer.groups == 1)  # in groups it has one filter a channel, which isn't all
     size = layer.weights.shape[2]
     mixed = torch.randn(layer.groups, size, size, dtype=torch.float64)
     gains = torch.randn(layer.groups, layer.outputs, layer.outputs, dtype=torch.float64)
@@ -249,6 +251,20 @@ def test_files_give_what_the_torch_graph_gives(model, tmp_path, method, form, in
     given = artifact.outputs[0].decode(row.measurement.outputs[0])[:16].reshape(wanted.shape)
     step = artifact.outputs[0].scale or 1e-4 * np.abs(wanted).max()
     assert np.abs(given - wanted).max() <= 1.01 * step
+
+
+def test_several_filters_of_a_channel_are_one_of_each_copy_and_prune_as_one(model):
+    made = factored(model, ranks={"stem*": 3, "down*": 2, "grouped": 2}, method="separable")
+    assert [each["ranks"] for each in made.history[-1].details["factors"].values()] == [[3], [1], [2]]
+    weights = made.graph.state_dict()
+    assert weights["stem.0.0.weight"].shape == (9, 1, 3, 3)
+    assert weights["down.0.weight"].shape[1] == 1
+    assert weights["down.1.weight"].shape == (16, 2 * 24, 1, 1)
+    pruned = compress.apply(made, data((3, 12, 12)), {"prune_channels": {"macs": 0.6}})
+    assert cost.macs(pruned) <= 0.6 * cost.macs(made)
+    left = pruned.graph.state_dict()["down.0.weight"].shape[0]
+    assert left < 2 * 24
+    assert left == 2 * pruned.graph.state_dict()["point.weight"].shape[0]
 
 
 def test_what_costs_nothing_is_taken_first_and_no_more_than_is_asked_for():

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from compress.factorization.methods import Candidate, Method, Task, candidates, of_ranks
+from compress.factorization.methods import Candidate, Method, Task, candidates, most_filters, of_ranks
 from compress.quantization import allocation
 
 Chosen = dict[str, Candidate]
@@ -23,7 +23,7 @@ def given(task: Task, methods: Sequence[Method], ranks: tuple[int, ...]) -> Cand
     method: Method = methods[0] if len(methods) == 1 else "tucker"
     if layer.kernel == 1:
         method = "svd"
-    limits = {"svd": (min(layer.weights.shape[1:]),), "tucker": (layer.inputs, layer.outputs), "separable": (layer.kernel,)}[method]
+    limits = {"svd": (min(layer.weights.shape[1:]),), "tucker": (layer.inputs, layer.outputs), "separable": (most_filters(layer),)}[method]
     several = ranks if len(ranks) == len(limits) else ranks[:1] * len(limits)
     cut = tuple(min(rank, limit) for rank, limit in zip(several, limits, strict=True))
     if method == "tucker":

@@ -8,6 +8,9 @@ in their places these are the factorizations of the weights alone:
     svd        S = 1: a layer of r outputs, then a 1x1 layer (Zhang et al. 2016 for k x k kernels)
     tucker     z are combinations of the input channels: 1x1, k x k, 1x1 (Tucker-2, Kim et al. 2016)
     separable  z are filters of single input channels: depthwise k x k, then 1x1 (network decoupling, Guo et al. 2018)
+
+Several filters of each channel are one of each channel of several copies of the input, first all first ones, then all second ones: no
+runtime has a fast kernel for depthwise convolutions that make several channels of one.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,10 +32,14 @@ TINY = 1e-10
 
 @dataclass(frozen=True)
 class Factor:
-    """One layer of the chain: weights [groups, outputs, inputs * kernel]; `spatial` is the one that has the layer's kernel and stride."""
+    """One layer of the chain: weights [groups, outputs, inputs * kernel]; `spatial` is the one that has the layer's kernel and stride.
+
+    Its input is what came before, `copies` times one after the other.
+    """
 
     weights: torch.Tensor
     spatial: bool
+    copies: int = 1
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def factors(task: Task, chosen: Candidate) -> tuple[Factor, ...]:
     filters = _filters(task, chosen.ranks[0])
     filters = filters / _spread(_diagonal(filters), covariance).reshape(*filters.shape[:3], 1)
     last = Regression(task, _diagonal(filters)).best
-    return Factor(filters.flatten(0, 1), True), Factor(last, False)
+    return Factor(filters.reshape(-1, 1, layer.kernel), True, copies=chosen.ranks[0]), Factor(last, False)
 
 
 def whole_weights(layer: Layer, chain: tuple[Factor, ...]) -> torch.Tensor:
@@ -135,7 +142,7 @@ def whole_weights(layer: Layer, chain: tuple[Factor, ...]) -> torch.Tensor:
     for factor in reversed(chain):
         weights = factor.weights
         if weights.shape[0] != layer.groups:  # one filter a channel
-            weights = _diagonal(weights.reshape(layer.groups, layer.inputs, -1, layer.kernel))
+            weights = _diagonal(weights.reshape(layer.groups, factor.copies, layer.inputs, layer.kernel))
         elif not factor.spatial and product is not None:
             weights = _lifted(weights, layer.kernel)
         product = weights if product is None else product @ weights
@@ -168,13 +175,18 @@ def _tucker(task: Task) -> Iterator[Candidate]:
             yield Candidate("tucker", (inputs, outputs), _tucker_macs(layer, inputs, outputs), errors[outputs])
 
 
+def most_filters(layer: Layer) -> int:
+    """How many filters each channel may have; one in groups, since copies of a whole input would tear its groups apart."""
+    return layer.kernel if layer.groups == 1 else 1
+
+
 def _separable_macs(layer: Layer, terms: int) -> int:
     return layer.output_positions * layer.groups * layer.inputs * terms * (layer.kernel + layer.outputs)
 
 
 def _separable(task: Task) -> Iterator[Candidate]:
     layer = task.layer
-    for terms in range(1, layer.kernel if layer.inputs > 1 else 1):
+    for terms in range(1, most_filters(layer) + 1 if layer.inputs > 1 else 1):
         if _separable_macs(layer, terms) >= layer.macs:
             return
         error = Regression(task, _diagonal(_filters(task, terms))).errors()[-1]
@@ -197,12 +209,12 @@ def _channels(task: Task, rank: int) -> torch.Tensor:
 
 
 def _filters(task: Task, terms: int) -> torch.Tensor:
-    """The filters [groups, I, terms, kernel] of each input channel that the outputs need most."""
+    """The filters [groups, terms, I, kernel] of each input channel that the outputs need most."""
     layer = task.layer
     weights = layer.weights.reshape(layer.groups, layer.outputs, layer.inputs, layer.kernel)
     needed = torch.einsum("goip,goq,gqir->gipr", weights, task.seen.gain, weights)
     blocks = task.seen.covariance.reshape(layer.groups, layer.inputs, layer.kernel, layer.inputs, layer.kernel)
-    return _subspace(needed, blocks.diagonal(dim1=1, dim2=3).movedim(-1, 1), terms)
+    return _subspace(needed, blocks.diagonal(dim1=1, dim2=3).movedim(-1, 1), terms).transpose(1, 2)
 
 
 def _subspace(needed: torch.Tensor, covariance: torch.Tensor, rank: int) -> torch.Tensor:
@@ -218,10 +230,10 @@ def _lifted(channels: torch.Tensor, kernel: int) -> torch.Tensor:
 
 
 def _diagonal(filters: torch.Tensor) -> torch.Tensor:
-    """Filters of single channels [groups, I, terms, kernel] as a matrix [groups, I * terms, I * kernel]."""
-    groups, inputs, terms, kernel = filters.shape
-    placed = filters[:, :, :, None] * torch.eye(inputs, dtype=filters.dtype)[:, None, :, None]
-    return placed.reshape(groups, inputs * terms, inputs * kernel)
+    """Filters of single channels [groups, terms, I, kernel] as a matrix [groups, terms * I, I * kernel]."""
+    groups, terms, inputs, kernel = filters.shape
+    placed = filters[:, :, :, None] * torch.eye(inputs, dtype=filters.dtype)[:, :, None]
+    return placed.reshape(groups, terms * inputs, inputs * kernel)
 
 
 def _spread(features: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:

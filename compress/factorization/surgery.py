@@ -44,6 +44,8 @@ def _replace(graph: fx.GraphModule, node: fx.Node, task: Task, chain: tuple[Fact
     last: fx.Node = arguments[0]
     with graph.graph.inserting_before(node):
         for number, factor in enumerate(chain):
+            if factor.copies > 1:
+                last = graph.graph.call_function(torch.ops.aten.cat.default, ([last] * factor.copies, 1))
             name = f"{target.removesuffix('.weight')}.{number}"
             weight = add_constant(graph, f"{name}.weight", _like(before, _shaped(task.layer, factor, before)))
             added = add_constant(graph, f"{name}.bias", _like(before, shift)) if number == len(chain) - 1 else None
