@@ -206,6 +206,7 @@ def test_files_of_single_operators_run(precision):
         Operation("depthwise_conv_2d", (9, 7), 6, 6, (3, 3), padded=True),
         Operation("fully_connected", (1, 4), 6, 5),
         Operation("add", (9, 7), 6, 6),
+        Operation("concatenation", (9, 7), 6, 18, padded=True),
         Operation("mean", (9, 7), 6, 6),
         Operation("average_pool_2d", (8, 8), 6, 6, (2, 2), (2, 2)),
         Operation("max_pool_2d", (9, 7), 6, 6, (3, 3), (2, 2), padded=True),

@@ -53,8 +53,11 @@ def factors(operation: Operation, layer: Layer, chosen: Candidate) -> tuple[Oper
     if operation.kind == "conv_2d":
         last = Operation("conv_2d", operation.output_size, operation.inputs, operation.outputs)
     if chosen.method == "separable":
-        channels = layer.inputs * chosen.ranks[0]
-        return replace(operation, kind="depthwise_conv_2d", inputs=channels, outputs=channels), replace(last, inputs=channels)
+        copies = chosen.ranks[0]
+        channels = layer.inputs * copies
+        made = replace(operation, kind="depthwise_conv_2d", inputs=channels, outputs=channels), replace(last, inputs=channels)
+        copying = Operation("concatenation", operation.size, layer.inputs, channels, padded=True)
+        return (copying, *made) if copies > 1 else made
     rank = chosen.ranks[-1]
     if chosen.method == "svd":
         return replace(operation, outputs=rank), replace(last, inputs=rank)

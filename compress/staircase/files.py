@@ -40,7 +40,8 @@ class _Writer:
 
         linear = operation.kind == "fully_connected"
         rows = (operation.size[1],) if linear else (1, *operation.size)
-        inputs = [self._input((*rows, operation.inputs))] * (2 if operation.kind == "add" else 1)
+        copies = {"add": 2, "concatenation": operation.outputs // operation.inputs}.get(operation.kind, 1)
+        inputs = [self._input((*rows, operation.inputs))] * copies
         made = (*rows, operation.outputs) if linear else (1, *operation.output_size, operation.outputs)
         inputs += self._weights(operation)
         if operation.kind == "mean":
@@ -108,12 +109,14 @@ class _Writer:
 
     def _options(self, operation: Operation) -> tuple[int, Any]:
         """The schema's table of options of an operator."""
-        names = {"conv_2d": "Conv2D", "depthwise_conv_2d": "DepthwiseConv2D", "fully_connected": "FullyConnected", "mean": "Reducer"}
-        name = names.get(operation.kind, "Add" if operation.kind == "add" else "Pool2D") + "Options"
+        names = {"conv_2d": "Conv2D", "depthwise_conv_2d": "DepthwiseConv2D", "fully_connected": "FullyConnected"}
+        names |= {"add": "Add", "mean": "Reducer", "concatenation": "Concatenation"}
+        name = names.get(operation.kind, "Pool2D") + "Options"
         options: Any = getattr(self.schema, f"{name}T")()
         given = {"padding": int(not operation.padded), "strideH": operation.stride[0], "strideW": operation.stride[1]}
         given |= {"dilationHFactor": operation.dilation[0], "dilationWFactor": operation.dilation[1], "depthMultiplier": 1}
         given |= {"filterHeight": operation.kernel[0], "filterWidth": operation.kernel[1], "keepDims": True, "keepNumDims": True}
+        given |= {"axis": 3}
         for key, value in given.items():
             if hasattr(options, key):
                 setattr(options, key, value)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["conv_2d", "depthwise_conv_2d", "fully_connected", "add", "average_pool_2d", "max_pool_2d", "mean"]
+Kind = Literal["conv_2d", "depthwise_conv_2d", "fully_connected", "add", "average_pool_2d", "max_pool_2d", "mean", "concatenation"]
 
-MIXING: frozenset[Kind] = frozenset({"conv_2d", "fully_connected"})
+MIXING: frozenset[Kind] = frozenset({"conv_2d", "fully_connected", "concatenation"})
 """Operators whose inputs' and outputs' channels are two numbers; those of the others are one."""
 
 Pair = tuple[int, int]
@@ -16,6 +16,7 @@ class Operation:
     """An operator with the shapes that it works on, for one sample, channels last.
 
     `size` is the input's (height, width), for `fully_connected` (1, rows); `padded` means as much zero padding as keeps size / stride.
+    `concatenation` is of copies of one input.
     """
 
     kind: Kind
