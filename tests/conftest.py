@@ -1,6 +1,7 @@
 """What all tests share: a cache of their own, and networks and data small enough to be made anew."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,23 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def edgepress(monkeypatch, capsys, tmp_path):
+    """Runs the command in this process, in an empty folder; gives exit code, standard output and standard error."""
+    import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["edgepress", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

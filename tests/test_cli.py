@@ -21,21 +21,6 @@ import compress
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture
-def edgepress(monkeypatch, capsys, tmp_path):
-    """Runs the command in this process, in an empty folder; gives exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgepress", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return run
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """A float TFLite and ONNX file, and a .pt2 with data, of a small network."""

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -15,7 +14,6 @@ from quantized_networks import Network, context_of, model_of, samples
 from rich.console import Console
 from torch import nn
 
-import cli
 from compress.diagnosing.diagnose import diagnose
 from compress.diagnosing.findings import Job
 from compress.passes.quantize import Quantize
@@ -149,20 +147,6 @@ def test_a_layers_own_noise_is_that_of_its_bits_alone(model, context):
 def test_schemes_without_a_choice_for_each_layer_are_refused(quantize, model, context):
     with pytest.raises(UserError, match="diagnose: works on engine edgepress"):
         diagnose(Job(model, context, quantize))
-
-
-@pytest.fixture
-def edgepress(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgepress", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture
