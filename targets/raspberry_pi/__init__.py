@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from targets import jobs
@@ -63,7 +63,7 @@ class RaspberryPi:
         if missing is not None:
             return Measurement.missing(str(missing))
         chosen = jobs.settings(options, {"kernels": jobs.KERNELS})
-        counting = replace(options, warmup=emulator.WARMUP, repetitions=emulator.REPETITIONS, threads=1, energy=False)
+        counting = RunOptions(emulator.WARMUP, emulator.REPETITIONS, 1, options.samples, layers=options.layers, energy=False)
         onnx = artifact.format == "onnx"
         machine = emulator.prepare(str(self.board.core), artifact.format)
         with tempfile.TemporaryDirectory(prefix="edgepress-") as name:
