@@ -32,9 +32,11 @@ def test_it_gives_every_sample_s_outputs_and_the_first_one_s_times(tmp_path, net
     samples = int8_samples(9)
     (tmp_path / "in").write_bytes(samples.tobytes())
     program = compiled.build(Sources.of(network), machine)
-    done = subprocess.run([*emulator, program, "in", "out", "2", "5"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert len(done.stdout.split()) == 5
-    assert all(int(nanoseconds) > 0 for nanoseconds in done.stdout.split())
+    for seconds, repetitions in (("0.0", 5), ("60", 500)):  # a hundred times as many, which takes microseconds each
+        command = [*emulator, program, "in", "out", "2", "5", seconds]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert len(done.stdout.split()) == repetitions
+        assert all(int(nanoseconds) > 0 for nanoseconds in done.stdout.split())
     (outputs,) = compiled.read(tmp_path / "out", network)
     np.testing.assert_array_equal(outputs, int8_answer(samples))
 
@@ -44,5 +46,5 @@ def test_a_file_that_is_not_there_is_a_line_and_an_exit_code(tmp_path, network):
     if machine not in compiled.MACHINES:
         pytest.skip(f"the program isn't built for {machine}")
     program = compiled.build(Sources.of(network), machine)
-    done = subprocess.run([program, "in", "out", "0", "1"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "in", "out", "0", "1", "0"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "in: No such file or directory\n")

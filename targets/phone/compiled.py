@@ -39,7 +39,8 @@ def measure(phone: Phone, artifact: Artifact, batches: Iterable[Batch], options:
         _write(given, artifact, jobs.limited(batches, options.samples))
         inputs = phone.push(given)
         outputs = inputs.replace("inputs.bin", "outputs.bin")
-        code, said = phone.shell([program, inputs, outputs, str(options.warmup), str(options.repetitions)])
+        timing = map(str, (options.warmup, options.repetitions, options.min_seconds))
+        code, said = phone.shell([program, inputs, outputs, *timing])
         if code != 0:
             phone.shell(["rm", "-f", inputs, outputs])
             raise ExportError(f"{artifact.path}: on {phone.title()}: {(said.splitlines() or [f'ended with code {code}'])[-1]}")

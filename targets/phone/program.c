@@ -1,7 +1,8 @@
-/* A program for a phone around a compiled network: PROGRAM INPUTS OUTPUTS WARMUP REPETITIONS.
+/* A program for a phone around a compiled network: PROGRAM INPUTS OUTPUTS WARMUP REPETITIONS SECONDS.
  *
- * INPUTS holds the samples one after the other, each input's bytes in order; OUTPUTS is written likewise. The first sample is timed:
- * nanoseconds of each repetition are printed, a line each. Ends with 0, or with 1 and a line that says what is wrong with the files.
+ * INPUTS holds the samples one after the other, each input's bytes in order; OUTPUTS is written likewise. The first sample is timed, for
+ * so many seconds at least, but at most 100 times as often as REPETITIONS says: nanoseconds of each time are printed, a line each.
+ * Ends with 0, or with 1 and a line that says what is wrong with the files.
  *
  * Built with -DRUN=function -DARENA_BYTES=n -DINPUT_BYTES=n,n -DOUTPUT_BYTES=n,n.
  */
@@ -58,23 +59,26 @@ static void infer(void)
     RUN((const void *const *)inputs, (void *const *)outputs, arena);
 }
 
-static void time_repetitions(long warmup, long repetitions)
+static void time_repetitions(long warmup, long repetitions, double seconds)
 {
-    for (long i = -warmup; i < repetitions; i++) {
+    long long spent = 0;
+    for (long i = -warmup; i < repetitions || (spent < seconds * 1e9 && i < 100 * repetitions); i++) {
         struct timespec begin, end;
         clock_gettime(CLOCK_MONOTONIC, &begin);
         infer();
         clock_gettime(CLOCK_MONOTONIC, &end);
         if (i >= 0) {
-            printf("%lld\n", (end.tv_sec - begin.tv_sec) * 1000000000LL + (end.tv_nsec - begin.tv_nsec));
+            long long nanoseconds = (end.tv_sec - begin.tv_sec) * 1000000000LL + (end.tv_nsec - begin.tv_nsec);
+            spent += nanoseconds;
+            printf("%lld\n", nanoseconds);
         }
     }
 }
 
 int main(int count, char **arguments)
 {
-    if (count != 5) {
-        puts("INPUTS OUTPUTS WARMUP REPETITIONS");
+    if (count != 6) {
+        puts("INPUTS OUTPUTS WARMUP REPETITIONS SECONDS");
         return 1;
     }
     for (size_t i = 0; i < COUNT(input_bytes); i++) {
@@ -86,7 +90,7 @@ int main(int count, char **arguments)
     FILE *samples = opened(arguments[1], "rb"), *results = opened(arguments[2], "wb");
     for (int first = 1; next_sample(samples); first = 0) {
         if (first) {
-            time_repetitions(atol(arguments[3]), atol(arguments[4]));
+            time_repetitions(atol(arguments[3]), atol(arguments[4]), atof(arguments[5]));
         }
         infer();
         for (size_t i = 0; i < COUNT(output_bytes); i++) {
