@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -58,10 +58,10 @@ def recipe(name: str, folder: Path, samples: int, repetitions: int) -> Path:
     return path
 
 
-def say(found: dict[str, Any], name: str, code: int, rows: list[dict[str, Any]]) -> None:
-    """Keeps the rows of a command and prints them as they come."""
-    found[name] = {"exit_code": code, "rows": [told(row) for row in rows]}
-    print(json.dumps({name: found[name]}), file=sys.stderr, flush=True)
+def say(found: dict[str, Any], name: str, answer: dict[str, Any]) -> None:
+    """Keeps what came of a command and prints it at once."""
+    found[name] = answer
+    print(json.dumps({name: answer}), file=sys.stderr, flush=True)
 
 
 def edgepress(folder: Path, *words: object) -> "subprocess.Popen[str]":
@@ -70,6 +70,12 @@ def edgepress(folder: Path, *words: object) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "cli", *map(str, words), "--json"]
     environment = os.environ | {"PYTHONPATH": found}
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def whole(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """Exit code and columns of a command that nobody disturbs."""
+    code, rows = answered(process)
+    return {"exit_code": code, "rows": [told(row) for row in rows]}
 
 
 def answered(process: "subprocess.Popen[str]") -> tuple[int, list[dict[str, Any]]]:
@@ -94,37 +100,37 @@ def profile(folder: Path, file: Path, network: str, samples: int, repetitions: i
     return edgepress(folder, "profile", file, *chosen, "--data", given, "--samples", samples, "--repetitions", repetitions)
 
 
-def cut(folder: Path, file: Path, repetitions: int) -> dict[str, Any]:
-    """Cuts the connection to the first board when it has answered some samples; what that run and the next one say."""
+def cut(command: Callable[[], "subprocess.Popen[str]"]) -> dict[str, Any]:
+    """Cuts the connection to the first board when it has answered some samples; what that command and the next one like it say."""
     host = DEVICES["raspberry-pi-4"].removeprefix("ssh://")
     home = Path(os.environ["BOARDS"]) / host / "home"
-    broken = profile(folder, file, "vww", CUT_SAMPLES, repetitions)
+    broken = command()
     wait_for(home, broken)
     for session in sessions(home):
         os.kill(session, 9)
     code, rows = answered(broken)
     kept = outputs(home)
-    again = profile(folder, file, "vww", CUT_SAMPLES, repetitions)
-    seen: dict[str, int] = {}
+    again = command()
+    seen: dict[Path, int] = {}
     while again.poll() is None:
-        seen |= {name: written for name, written in outputs(home).items() if name in kept}
+        seen |= {path: written for path, written in outputs(home).items() if path in kept}
         time.sleep(0.2)
     return {
         "exit_code": code,
-        "said": {row["target"]: row["reason"] or row["source"] for row in rows},
+        "said": [f"{row['artifact']} on {row['target']}: {row['reason'] or row['source']}" for row in rows],
         "batches_kept": len(kept),
-        "batches_made_again": sum(seen.get(name, written) != written for name, written in kept.items()),
+        "batches_made_again": sum(seen.get(path, written) != written for path, written in kept.items()),
         "next_exit_code": again.returncode,
         "next": [told(row) for row in answered(again)[1]],
     }
 
 
-def outputs(home: Path) -> dict[str, int]:
-    """What a board holds of an unfinished job: when each batch of outputs was written."""
+def outputs(home: Path) -> dict[Path, int]:
+    """What a board holds of unfinished jobs: when each batch of outputs was written."""
     found = {}
     for path in home.glob(".cache/edgepress/jobs/*/outputs-*[0-9].npz"):
         with suppress(FileNotFoundError):
-            found[path.name] = path.stat().st_mtime_ns
+            found[path] = path.stat().st_mtime_ns
     return found
 
 
@@ -160,11 +166,13 @@ def main() -> int:
         folder = Path(name)
         for network in chosen.networks:
             given = recipe(network, folder, chosen.samples, chosen.repetitions)
-            say(found, f"run {network}", *answered(edgepress(folder, "run", given, "--output", folder / network)))
+            say(found, f"run {network}", whole(edgepress(folder, "run", given, "--output", folder / network)))
             for file in sorted((folder / network).glob(f"{network}.*[ex]")):
-                say(found, f"profile {file.name}", *answered(profile(folder, file, network, chosen.samples, chosen.repetitions)))
+                say(found, f"profile {file.name}", whole(profile(folder, file, network, chosen.samples, chosen.repetitions)))
         if "vww" in chosen.networks and not chosen.no_cut:
-            found["cut"] = cut(folder, folder / "vww" / "vww.tflite", chosen.repetitions)
+            file, longer = folder / "vww" / "vww.tflite", recipe("vww", folder, CUT_SAMPLES, chosen.repetitions)
+            say(found, "profile cut", cut(lambda: profile(folder, file, "vww", CUT_SAMPLES, chosen.repetitions)))
+            say(found, "run cut", cut(lambda: edgepress(folder, "run", longer, "--output", folder / "cut")))
     print(json.dumps(found, indent=1) if chosen.json else yaml.safe_dump(found, sort_keys=False, width=200))
     return 0
 
