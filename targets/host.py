@@ -15,8 +15,6 @@ from targets.errors import UserError
 
 PACKAGES = {"ai_edge_litert": "ai-edge-litert", "onnxruntime": "onnxruntime"}
 
-RAM_NOTE = "RAM: the most that the process had in memory from loading the file to the last timed inference, less what it had before loading"
-
 
 @dataclass(frozen=True)
 class Host:
@@ -68,7 +66,7 @@ class Host:
                 **jobs.energy(result),
                 layers=layers,
                 notes=(
-                    *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
+                    *jobs.memory_note(result),
                     *jobs.notes(latency, options),
                     *jobs.sum_note(layers, latency),
                     *jobs.core_note(result),

@@ -22,6 +22,7 @@ ENERGY_SECONDS = 3.0
 SYSTEM = "/sys"
 RARE, SLOW = 50, 2.0
 """From so many repetitions on, and from so many times the median, slow inferences are worth a note."""
+RAM_NOTE = "RAM: the most that the process had in memory from loading the file to the last timed inference, less what it had before loading"
 UNDISTURBED = 0.9
 """The least share of the time that a process which nobody disturbs has a core."""
 
@@ -160,6 +161,11 @@ def energy_note(result: Mapping[str, Any]) -> tuple[str, ...]:
     readings = f"{found['readings']} readings in {found['seconds']:.2g} s of inferences"
     watts = f"{found['watts']:.3g} W, of which {found['idle_watts']:.3g} W were there before, idle"
     return (f"energy: by {found['sensor']}, {found['covers']}; {readings}, {watts}",)
+
+
+def memory_note(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the memory of a result is that of; nothing where the system doesn't say."""
+    return () if result["ram_bytes"] is None else (RAM_NOTE,)
 
 
 def notes(latency: Latency | None, options: RunOptions) -> tuple[str, ...]:

@@ -28,8 +28,6 @@ STOP_OLD = "[ -f ../../pid ] && grep -q runner.py /proc/$(cat ../../pid)/cmdline
 FORGET_OLD = f"find {FOLDER}/jobs -mindepth 1 -maxdepth 1 -type d -mtime +7 -exec rm -rf {{}} +"
 """Jobs that nobody came back to for a week."""
 
-RAM_NOTE = "RAM: the most that the process had in memory from loading the file to the last timed inference, less what it had before loading"
-
 
 @dataclass(frozen=True)
 class State:
@@ -73,7 +71,7 @@ def measure(board: Board, artifact: Artifact, batches: Iterable[Batch], options:
             layers=layers,
             notes=(
                 *_notes(board, before, after),
-                *((RAM_NOTE,) if result["ram_bytes"] is not None else ()),
+                *jobs.memory_note(result),
                 *jobs.notes(latency, options),
                 *jobs.sum_note(layers, latency),
                 *jobs.core_note(result),
