@@ -300,8 +300,19 @@ def plain():
 def test_equalize_undoes_what_drowns_channels(context):
     model = uneven(model_of(plain, SHAPE))
     torch.testing.assert_close(model(inputs()), model_of(plain, SHAPE)(inputs()), rtol=1e-4, atol=1e-5)
-    equalized = Equalize()(model, context)
-    assert error(Quantize()(equalized, context), inputs(1)) < 0.9 * error(Quantize()(model, context), inputs(1))
+    alone = error(Quantize(equalize=False)(model, context), inputs(1))
+    assert error(Quantize(equalize=False)(Equalize()(model, context), context), inputs(1)) < 0.9 * alone
+    assert error(Quantize()(model, context), inputs(1)) < 0.9 * alone
+
+
+def test_quantize_equalizes_only_where_nothing_speaks_against_it(model, context):
+    def equalizes(before, **options):
+        return any("noise of rounding" in line for line in Quantize(**options)(before, context).history[-1].lines)
+
+    assert equalizes(model)
+    assert equalizes(model, scheme="w4a8")
+    assert not equalizes(Equalize()(model, context))
+    assert not equalizes(model, weight_granularity="tensor")
 
 
 def test_equalize_says_what_became_of_each_layer(model, context):

@@ -1,27 +1,21 @@
 """Evens out channels before quantization, the network's function left as it is."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
-import numpy as np
 import torch
 from torch import fx
 
 from compress.context import Context
 from compress.lowering.nodes import set_constant
 from compress.model import Model, Stage, Step
-from compress.pruning.analysis import Analysis
 from compress.quantization import equalization, familiarity, rescaling, static
 from compress.quantization.operators import rule
 from compress.quantization.plan import plan
-from compress.quantization.schemes import INTEGERS
 from compress.quantization.threads import one_thread
 from targets.errors import UserError, did_you_mean
 
 Scheme = Literal["int8", "int16x8", "w4a8"]
-WEIGHT_SHARE = 0.1
-"""What is left of the variance of rounded weights when roundings are chosen so that errors cancel (`adaround`, or balanced rounding)."""
 
 
 @dataclass(frozen=True)
@@ -50,34 +44,16 @@ class Equalize:
     @one_thread()
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with the same function. UserError without calibration samples."""
-        if context.data.calibration.samples == 0:
-            raise UserError("equalize: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
+        static.calibration_part(context, "equalize")
         graph, folded = static.float_graph(model)
         lines = [f"folded {len(folded)} BatchNorm layers"] if folded else []
         lines += self._warning(model, context)
         analysis = rescaling.followed(replace(model, graph=graph))
         if analysis.axes:
             found = plan(graph.graph, {node: self.scheme for node in graph.graph.nodes if rule(node) is not None})
-            gains = equalization.Gains(graph, found.values, context.seed)
-            for sample in self._samples(context):
-                gains.add(sample)
-            integers = INTEGERS[self.scheme]
-            weights = equalization.of_weights(graph, analysis, gains, integers)
-            weights = replace(weights, gains=weights.gains * WEIGHT_SHARE)
-            activations = equalization.of_activations(found, analysis, gains, integers)
-            factors, before, after = equalization.best_factors(analysis.classes.count, activations, weights)
-            rescaling.rescale(graph, analysis, factors)
-            lines.append(f"noise of rounding at the output, expected: {(after / max(before, 1e-30)) ** 0.5:.0%} of what it was")
-            lines += _by_layer(analysis, factors)
+            lines += equalization.equalize(graph, analysis, found, static.single_samples(context, self.samples), context.seed)
         _learn(graph, model)
         return model.then(graph, Step("equalize", asdict(self), (*lines, *analysis.notes)))
-
-    def _samples(self, context: Context) -> Iterator[tuple[torch.Tensor, ...]]:
-        part = context.data.calibration.first(self.samples)
-        with context.progress.task("equalizing", part.samples) as task:
-            for inputs, _ in part.batches(1):
-                yield static.tensors(inputs)
-                task.advance()
 
     def _warning(self, model: Model, context: Context) -> list[str]:
         found = familiarity.warning(model, context.data.calibration)
@@ -90,12 +66,3 @@ def _learn(graph: fx.GraphModule, model: Model) -> None:
     for name, values in list(graph.named_buffers()):
         if values.is_floating_point() and name.rpartition(".")[0] in owners:
             set_constant(graph, name, torch.nn.Parameter(values))
-
-
-def _by_layer(analysis: Analysis, factors: torch.Tensor) -> list[str]:
-    lines = []
-    for weight, axes in analysis.axes.items():
-        own = factors[analysis.classes.find(axes[0])].numpy()
-        free = "its outputs stay as they are" if np.all(own == 1) else f"outputs times {own.min():.3g} to {own.max():.3g}"
-        lines.append(f"{weight.removesuffix('.weight')}: {free}")
-    return lines

@@ -68,14 +68,15 @@ def calibrate(model: Model, graph: fx.GraphModule, wanted: Plan, context: Contex
 
     Raises UserError where there are no samples.
     """
-    calibration = _calibration(context)
+    calibration = calibration_part(context)
     with context.progress.task("calibrating", calibration.samples) as task:
         return observe(graph, wanted.values, batches(calibration, batch_size(model), task))
 
 
-def _calibration(context: Context) -> Split:
+def calibration_part(context: Context, what: str = "quantize") -> Split:
+    """The samples to calibrate on; UserError, in the name of `what` needs them, where there are none."""
     if context.data.calibration.samples == 0:
-        raise UserError("quantize: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
+        raise UserError(f"{what}: there are no calibration samples; set 'calibration' under 'data' to 100 or more")
     return context.data.calibration
 
 
@@ -117,9 +118,16 @@ def samples(model: Model, context: Context) -> list[tuple[torch.Tensor, ...]]:
 
     Raises UserError where there are no samples.
     """
-    calibration = _calibration(context)
+    calibration = calibration_part(context)
     with context.progress.task("reading", calibration.samples) as task:
         return list(batches(calibration, batch_size(model), task))
+
+
+def single_samples(context: Context, count: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The first calibration samples, each a batch of its own."""
+    part = context.data.calibration.first(count)
+    with context.progress.task("equalizing", part.samples) as task:
+        yield from batches(part, 1, task)
 
 
 def batch_size(model: Model) -> int:

@@ -11,6 +11,7 @@ from torch.jit._recursive import wrap_cpp_module
 from compress.reading.faults import DAMAGED
 from compress.reading.pickles import Outline, check_storages, in_archive
 from compress.reading.torchscript.expansion import check_calls
+from compress.reading.torchscript.probe import check_depth
 from compress.trust import check_sizes, entries, packed
 from targets.errors import UserError
 from targets.registry import first_line
@@ -38,10 +39,13 @@ def open_script(path: Path, *, trust: bool) -> Any:
             for name in archive.namelist():
                 if re.fullmatch(r"[^/]*/(data|constants)\.pkl", name):
                     check_storages(archive, name)
-            checked = packed(archive)
-        script, unit = _loaded(checked)
+            content = packed(archive, without=".debug_pkl").read()
+            check_depth(content, archive)
+        script, unit = _loaded(content)
     except RuntimeError as error:
         raise UserError(f"{path}: can't be read as TorchScript: {_reason(error)}") from None
+    except UserError as error:
+        raise UserError(f"{path}: can't be read as TorchScript: {error}") from None
     except DAMAGED as error:
         raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
     if not hasattr(script, "forward"):
@@ -53,12 +57,12 @@ def open_script(path: Path, *, trust: bool) -> Any:
     return script
 
 
-def _loaded(archive: Any) -> tuple[Any, Any]:
+def _loaded(content: bytes) -> tuple[Any, Any]:
     """The module, in inference mode, and the unit that has all its functions; torch.jit.load does the same and keeps the unit to itself."""
     unit: Any = torch._C.CompilationUnit()  # noqa: SLF001
     load: Any = torch._C.import_ir_module_from_buffer  # noqa: SLF001
     wrap: Any = wrap_cpp_module
-    return wrap(load(unit, archive.read(), torch.device("cpu"), {}, False)).eval(), unit
+    return wrap(load(unit, content, torch.device("cpu"), {}, False)).eval(), unit
 
 
 def _check(archive: zipfile.ZipFile, path: Path, *, trust: bool) -> None:
