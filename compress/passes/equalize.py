@@ -1,6 +1,6 @@
 """Evens out channels before quantization, the network's function left as it is."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -9,10 +9,7 @@ from torch import fx
 from compress.context import Context
 from compress.lowering.nodes import set_constant
 from compress.model import Model, Stage, Step
-from compress.quantization import equalization, familiarity, rescaling, static
-from compress.quantization.operators import rule
-from compress.quantization.plan import plan
-from compress.quantization.threads import one_thread
+from compress.quantization import equalization, familiarity, static
 from targets.errors import UserError, did_you_mean
 
 Scheme = Literal["int8", "int16x8", "w4a8"]
@@ -24,8 +21,9 @@ class Equalize:
 
     Channels are multiplied by factors where they are made and divided by them where they are read, through relu, leaky and parametric
     relu, pooling, padding, sums and reshaping; a residual sum's channels have a factor in common. What is bounded from above (relu6,
-    sigmoid ...) stays as it is. Goes right before `quantize`, whose `scheme` it is told; `samples` of the calibration part
-    show ranges and how much each place counts. BatchNorms are folded.
+    sigmoid ...) stays as it is. `quantize` and `mixed_precision` do it by themselves; as a pass before them or `qat` it says what became
+    of each layer. `scheme` is that of the pass that follows; `samples` of the calibration part show ranges and how much each place
+    counts. BatchNorms are folded.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -33,7 +31,7 @@ class Equalize:
     gives: ClassVar[Stage] = "float"
 
     scheme: Scheme = "int8"
-    samples: int = 32
+    samples: int = equalization.SAMPLES
 
     def __post_init__(self) -> None:
         if self.scheme not in get_args(Scheme):
@@ -41,19 +39,15 @@ class Equalize:
         if self.samples < 1:
             raise UserError(f"samples must be at least 1, not {self.samples}")
 
-    @one_thread()
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with the same function. UserError without calibration samples."""
         static.calibration_part(context, "equalize")
         graph, folded = static.float_graph(model)
         lines = [f"folded {len(folded)} BatchNorm layers"] if folded else []
         lines += self._warning(model, context)
-        analysis = rescaling.followed(replace(model, graph=graph))
-        if analysis.axes:
-            found = plan(graph.graph, {node: self.scheme for node in graph.graph.nodes if rule(node) is not None})
-            lines += equalization.equalize(graph, analysis, found, static.single_samples(context, self.samples), context.seed)
+        lines += equalization.equalize(model, graph, self.scheme, context, self.samples)
         _learn(graph, model)
-        return model.then(graph, Step("equalize", asdict(self), (*lines, *analysis.notes)))
+        return model.then(graph, Step("equalize", asdict(self), tuple(lines)))
 
     def _warning(self, model: Model, context: Context) -> list[str]:
         found = familiarity.warning(model, context.data.calibration)

@@ -35,7 +35,7 @@ class MixedPrecision:
     to 1) asks for the smallest network whose top-1 is the float network's on that share of the calibration samples, `accuracy_drop`
     for the smallest that loses no more of the metric there. Without any of them the agreement is 0.99. A layer's
     sensitivity is the divergence of the network's answers with this layer alone quantized, on the first `samples` calibration samples;
-    labels are needed for `accuracy_drop` only. What is chosen is judged as a whole. Layers that `overrides` leave in float stay there.
+    labels are needed for `accuracy_drop` only. Channels are evened out first, as `quantize` does it. What is chosen is judged as a whole. Layers that `overrides` leave in float stay there.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -52,6 +52,7 @@ class MixedPrecision:
     observer: str = "mse"
     weight_observer: WeightObserver = "mse"
     weight_rounding: WeightRounding = "balanced"
+    equalize: bool = True
     overrides: tuple[Override, ...] = ()
 
     def __post_init__(self) -> None:
@@ -72,7 +73,14 @@ class MixedPrecision:
 
     def __call__(self, model: Model, context: Context) -> Model:
         """The network with its layers' schemes. UserError where the budget can't be kept, with what comes nearest."""
-        options = Quantization("int8", self.observer, self.weight_observer, weight_rounding=self.weight_rounding, overrides=self.overrides)
+        options = Quantization(
+            "int8",
+            self.observer,
+            self.weight_observer,
+            weight_rounding=self.weight_rounding,
+            equalize=self.equalize,
+            overrides=self.overrides,
+        )
         trials = prepare(model, context, options, context.data.calibration.first(self.samples), context.exports)
         schemes = mixing.possible(trials, self.schemes, context.exports)
         budget, lines = self._budget(model, context, trials, schemes)

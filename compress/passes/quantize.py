@@ -1,7 +1,7 @@
 """Makes a network's numbers smaller: integers from end to end, or float16 weights."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from torch import fx
@@ -10,7 +10,7 @@ from compress.clustering.history import clustered_weights
 from compress.context import Context
 from compress.lowering import kernels
 from compress.model import Model, Stage, Step, layer_name
-from compress.quantization import equalization, familiarity, ranges, rescaling, static, weights_only
+from compress.quantization import equalization, familiarity, ranges, static, weights_only
 from compress.quantization.chosen import NOTHING
 from compress.quantization.halves import halve
 from compress.quantization.neural_compressor import engine
@@ -20,14 +20,11 @@ from compress.quantization.parameters import Granularity, WeightObserver
 from compress.quantization.plan import plan
 from compress.quantization.rounding import ROUNDINGS, Rounding, WeightRounding
 from compress.quantization.schemes import INTEGERS
-from compress.quantization.threads import one_thread
 from compress.unlifted import network, quantizing
 from targets.errors import UserError, did_you_mean
 
 Scheme = Literal["int8", "int16x8", "w4a8", "dynamic", "weight_only", "float16"]
 Engine = Literal["edgepress", "neural-compressor"]
-EQUALIZED_ON = 32
-"""As many calibration samples show how much each place counts."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,8 @@ class Quantize:
     def _to_integers(self, model: Model, graph: fx.GraphModule, lines: list[str], context: Context) -> Model:
         schemes = resolve(graph.graph, self.overrides, self.scheme)
         self._refuse(schemes, context.exports)
-        lines += self._equalize(model, graph, schemes, context)
+        if self.equalize and self.algorithm is None and equalization.suits(model, self.weight_granularity):
+            lines += equalization.equalize(model, graph, self.scheme, context)[:1]
         chosen, said = NOTHING, list[str]()
         if self.algorithm is not None:
             chosen, said = engine.decide(graph, schemes, self.algorithm, static.samples(model, context))
@@ -141,17 +139,6 @@ class Quantize:
         weight_observer, rounding = self._for_clusters(model, lines)
         integers = static.to_integers(graph, by_name, seen, self.observer, weight_observer, finely, chosen, rounding)
         return model.quantized(integers, graph, Step("quantize", asdict(self), tuple(lines), details))
-
-    @one_thread()
-    def _equalize(self, model: Model, graph: fx.GraphModule, schemes: dict[fx.Node, str], context: Context) -> list[str]:
-        done = any(step.name == "equalize" for step in model.history)
-        if not self.equalize or done or self.algorithm is not None or self.weight_granularity != "channel" or clustered_weights(model):
-            return []
-        analysis = rescaling.followed(replace(model, graph=graph))
-        if not analysis.axes:
-            return []
-        samples = static.single_samples(context, EQUALIZED_ON)
-        return equalization.equalize(graph, analysis, plan(graph.graph, schemes), samples, context.seed)[:1]
 
     def _for_clusters(self, model: Model, lines: list[str]) -> tuple[WeightObserver, Rounding]:
         """Other scales and balancing would send weights of one value to several integers, so clusters have neither; a line says so."""

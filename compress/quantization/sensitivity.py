@@ -13,7 +13,7 @@ from compress.lowering import kernels
 from compress.lowering.nodes import operator_name
 from compress.metrics import Metric
 from compress.model import Model, first_output
-from compress.quantization import static
+from compress.quantization import equalization, static
 from compress.quantization.operators import rule
 from compress.quantization.overrides import Override, granularities, resolve
 from compress.quantization.parameters import Granularity, WeightObserver
@@ -74,6 +74,7 @@ class Quantization:
     weight_observer: WeightObserver = "mse"
     weight_granularity: Granularity = "channel"
     weight_rounding: WeightRounding = "balanced"
+    equalize: bool = True
     overrides: tuple[Override, ...] = ()
 
 
@@ -125,6 +126,8 @@ def prepare(model: Model, context: Context, options: Quantization, split: Split,
     Raises UserError for an operator that has no integer form and isn't left in float by the overrides, and without samples.
     """
     graph, _ = static.float_graph(model)
+    if options.equalize and equalization.suits(model, options.weight_granularity):
+        equalization.equalize(model, graph, options.scheme, context)
     options = replace(options, overrides=(*_movers(graph, formats), *options.overrides))
     schemes = resolve(graph.graph, options.overrides, options.scheme)
     finely = granularities(graph.graph, options.overrides, options.weight_granularity)

@@ -123,13 +123,6 @@ def samples(model: Model, context: Context) -> list[tuple[torch.Tensor, ...]]:
         return list(batches(calibration, batch_size(model), task))
 
 
-def single_samples(context: Context, count: int) -> Iterator[tuple[torch.Tensor, ...]]:
-    """The first calibration samples, each a batch of its own."""
-    part = context.data.calibration.first(count)
-    with context.progress.task("equalizing", part.samples) as task:
-        yield from batches(part, 1, task)
-
-
 def batch_size(model: Model) -> int:
     """How many calibration samples a network is given at a time."""
     numbers = sum(tensor[0].numel() for tensor in model.example)
