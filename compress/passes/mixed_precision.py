@@ -35,7 +35,8 @@ class MixedPrecision:
     to 1) asks for the smallest network whose top-1 is the float network's on that share of the calibration samples, `accuracy_drop`
     for the smallest that loses no more of the metric there. Without any of them the agreement is 0.99. A layer's
     sensitivity is the divergence of the network's answers with this layer alone quantized, on the first `samples` calibration samples;
-    labels are needed for `accuracy_drop` only. Channels are evened out first, as `quantize` does it. What is chosen is judged as a whole. Layers that `overrides` leave in float stay there.
+    labels are needed for `accuracy_drop` only. Channels are evened out first, as `quantize` does it. What is chosen is judged as a
+    whole. Layers that `overrides` leave in float stay there.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
