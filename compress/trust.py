@@ -49,8 +49,8 @@ def checked_archive(path: Path) -> BytesIO:
     raise UserError(f"{path}: {found} could run code when loaded; {cure}")
 
 
-def packed(archive: zipfile.ZipFile, without: str = "/") -> BytesIO:
-    """An archive packed anew of what Python's reader sees in it, but what ends in `without`. Raises what is among `DAMAGED`."""
+def packed(archive: zipfile.ZipFile, without: tuple[str, ...] = ()) -> BytesIO:
+    """An archive packed anew of what Python's reader sees in it, less the entries that end in `without`. Raises what is among `DAMAGED`."""
     copied = BytesIO()
     with zipfile.ZipFile(copied, "w") as copy:
         for name in (name for name in archive.namelist() if not name.endswith(without)):

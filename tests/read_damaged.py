@@ -19,6 +19,7 @@ import torch
 
 from compress import sources
 from compress.reading import hdf5
+from compress.reading.torchscript import probe
 from compress.sources.base import SourceOptions
 from compress.unlifted import network
 from targets.errors import UserError
@@ -39,7 +40,7 @@ class ForbiddenError(BaseException):
 
 
 def watch(event, given):
-    ours = event == "subprocess.Popen" and any(program in given[1] for program in (hdf5.PROBE, network.LIMITED))
+    ours = event == "subprocess.Popen" and any(program in given[1] for program in (hdf5.PROBE, probe.PROBE, network.LIMITED))
     if event in FORBIDDEN and watching and not ours:
         raise ForbiddenError(f"{event} was called")
 

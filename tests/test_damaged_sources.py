@@ -200,6 +200,24 @@ def test_a_payload_does_not_run(name, read, tmp_path):
     assert (fault(answer), answer["said"] is None, left_behind.exists()) == (None, False, False)
 
 
+CALLS = "".join(f"def f{i}(x: Tensor) -> Tensor:\n  return __torch__.damaged_files.f{i + 1}(x, )\n" for i in range(5000))
+DEEP = {
+    "calls": f"__torch__.damaged_files.f0(x, )\n{CALLS}def f5000(x: Tensor) -> Tensor:\n  return x\n",
+    "brackets": "(" * 50_000 + "x" + ")" * 50_000,
+}
+
+
+@pytest.mark.parametrize("what", DEEP)
+def test_torchscript_deeper_than_a_stack_is_one_line(what, read, tmp_path):
+    path, name = tmp_path / "deep.pt", "code/__torch__/damaged_files.py"
+    with zipfile.ZipFile(io.BytesIO(damaged_files.script())) as archive:
+        code = archive.read(f"archive/{name}").decode()
+    path.write_bytes(hidden(damaged_files.script(), name, f"{code[: code.index('    classify =')]}    return {DEEP[what]}\n"))
+    answer = read(path)
+    assert fault(answer) is None
+    assert "ends the process" in answer["said"]
+
+
 def test_a_lambda_does_not_run(read, tmp_path):
     """A layer whose Python code lies in the file."""
     path = tmp_path / "network.keras"

@@ -39,13 +39,11 @@ def open_script(path: Path, *, trust: bool) -> Any:
             for name in archive.namelist():
                 if re.fullmatch(r"[^/]*/(data|constants)\.pkl", name):
                     check_storages(archive, name)
-            content = packed(archive, without=".debug_pkl").read()
+            content = packed(archive, without=(".debug_pkl",)).read()
             check_depth(content, archive)
         script, unit = _loaded(content)
     except RuntimeError as error:
         raise UserError(f"{path}: can't be read as TorchScript: {_reason(error)}") from None
-    except UserError as error:
-        raise UserError(f"{path}: can't be read as TorchScript: {error}") from None
     except DAMAGED as error:
         raise UserError(f"{path}: can't be read as TorchScript: {first_line(error)}") from None
     if not hasattr(script, "forward"):
