@@ -50,7 +50,7 @@ def measure(artifact: Artifact, target: Target, trial: Trial) -> Scored:
     """
     problems = tuple(target.check(artifact))
     if problems:
-        reason = f"does not work on {target.board.name}: {problems[0]}"
+        reason = f"does not work on {target.board.name}: {str(problems[0]).removeprefix(f'{artifact.path}: ')}"
         return Scored(artifact, target.board.name, Measurement.missing(reason), problems=problems)
     missing = None if trial.options.device else target.available()
     if missing:

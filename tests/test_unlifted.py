@@ -189,6 +189,8 @@ def test_what_cannot_be_had_is_said_before_calibration(digits, tmp_path):
     assert compress.evaluate(made, digits) >= compress.evaluate(model, digits) - 0.007
     file = compress.export(made, "tflite", tmp_path)
     assert [port.dtype for port in (*file.inputs, *file.outputs)] == ["float32", "int8"]
+    with pytest.raises(UserError, match=r"^summed.tflite: layer 'sums' \(CUMSUM\): no kernel for this operator; replace it"):
+        compress.export(model, "c", tmp_path)
 
 
 @pytest.mark.parametrize("name", [name for name in PASSES.names() if name not in ("quantize", "correct_bias")])

@@ -10,7 +10,7 @@ from compress.lowering import tflite
 from compress.lowering.layout import arranged
 from compress.model import Model
 from targets.base import Artifact
-from targets.errors import UserError
+from targets.errors import ExportError, UserError
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class C:
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / f"{model.name}.tflite"
             file.write_bytes(content)
-            artifact = compile_tflite(file, directory / f"{model.name}-c", model.name, self.max_ram_kb)
+            try:
+                artifact = compile_tflite(file, directory / f"{model.name}-c", model.name, self.max_ram_kb)
+            except ExportError as error:  # it names a file that isn't there any more
+                raise ExportError(str(error).replace(f"{scratch}/", "")) from error
         package(artifact)
         return arranged(artifact, model)

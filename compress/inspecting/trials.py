@@ -110,7 +110,7 @@ def _board(name: str, files: Files) -> Ability:
     if not problems:
         return Ability(name, False, "", f"runs {', '.join(target.formats)}, which there is none of")
     on, file, found = next((each for each in problems if each[0] == "int8"), problems[0])
-    return Ability(name, False, f"{file.format} {on}".strip(), str(found[0]))
+    return Ability(name, False, f"{file.format} {on}".strip(), str(found[0]).removeprefix(f"{file.path}: "))
 
 
 def _reason(error: Exception) -> str:
