@@ -22,7 +22,10 @@ from targets.errors import UserError
 from targets.formats import tflite
 from targets.registry import first_line
 
-INTEGER_CURE = "`edgepress profile` and `edgepress compile` need no lifting"
+INTEGER_CURE = (
+    "`edgepress profile`, `edgepress targets check` and `edgepress compile` take this file of integers as it is; for passes and other "
+    "formats start from the network in floating point that it was made of"
+)
 
 
 def lift(path: Path, example: Sequence[torch.Tensor], source: Path, name: str) -> Model:
