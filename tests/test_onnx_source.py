@@ -301,6 +301,17 @@ def test_a_quantized_file_becomes_tflite_with_the_same_scales(exported, tmp_path
     assert compare(quantized(values).numpy(), model(values).numpy()).largest_steps in (None, 0.0)
 
 
+def test_weights_that_are_stored_as_integers_train_under_their_own_names(exported, tmp_path):
+    original, _, inputs = exported
+    stored = Quantize(scheme="weight_only")(original, context_of(original, inputs))
+    model = loaded(Onnx()(stored, tmp_path).path, inputs)
+    shapes = {name: value.shape for name, value in model.graph.named_parameters()}
+    assert (model.stage, shapes["body.weight"], shapes["head.weight"]) == ("float", (8, 8, 3, 3), (5, 8))
+    assert not [*model.graph.buffers()]
+    values = torch.from_numpy(inputs)
+    np.testing.assert_allclose(model(values).numpy(), stored(values).numpy(), rtol=0, atol=1e-5)
+
+
 def test_images_of_a_tensorflow_network_are_given_channels_first(tmp_path):
     nodes = [node("Transpose", perm=[0, 3, 1, 2], outputs=["t"]), helper.make_node("Conv", ["t", "w"], ["y"])]
     path = write(tmp_path / "network.onnx", nodes, (8, 6, 4), {"w": constant(5, 4, 3, 3)})

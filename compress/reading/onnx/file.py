@@ -10,6 +10,7 @@ from torch import nn
 from compress.reading.layout import Shape, fits, settled
 from compress.reading.onnx import graph
 from compress.reading.onnx.network import OnnxNetwork
+from compress.reading.onnx.stored_integers import made_real
 from compress.reading.trial import try_out
 from targets.errors import UserError
 from targets.formats import onnx as onnx_format
@@ -36,7 +37,8 @@ def _network(model: Any, given: Sequence[Shape]) -> OnnxNetwork:
     inputs = [value for value in model.graph.input if value.name not in stored]
     if len(inputs) != len(given):
         raise UserError(f"takes {len(inputs)} inputs, the data gives {len(given)}")
-    return OnnxNetwork(graph.read(model.graph, opset), [_shape(value, sizes) for value, sizes in zip(inputs, given, strict=True)])
+    read = made_real(graph.read(model.graph, opset))
+    return OnnxNetwork(read, [_shape(value, sizes) for value, sizes in zip(inputs, given, strict=True)])
 
 
 def _shape(value: Any, given: Shape) -> Shape:
