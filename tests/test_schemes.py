@@ -184,6 +184,27 @@ def test_what_has_no_int16_kernel_is_made_of_what_has(name, tmp_path):
         assert compare(expected, outputs, output_step(made)).largest_steps <= steps + 0.01
 
 
+class Crossed(nn.Module):
+    """A sum with what was computed with two axes the other way round, as attention with `batch_first` has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(12, 12)
+
+    def forward(self, x):
+        crossed = self.linear(x.transpose(0, 1).reshape(-1, 12)).reshape(3, -1, 12)
+        return x + crossed.transpose(0, 1)
+
+
+def test_int16_sums_take_transposed_tensors(tmp_path):
+    model = model_of(Crossed, (3, 12))
+    made = Quantize(scheme="int16x8")(model, context_of(model, samples((3, 12))))
+    inputs = samples((3, 12), 8)
+    artifact = Tflite()(made, tmp_path)
+    assert [operator.name for operator in tflite_format.load(artifact.path).operators][-1] == "ADD"
+    assert compare(made(torch.from_numpy(inputs)).numpy(), run_file(artifact, inputs), output_step(made)).largest_steps <= 1.01
+
+
 def test_full_integer_names_the_layers_that_are_not(original, context):
     rules = (Override(match="head", scheme="float"),)
     with pytest.raises(UserError, match=r"full_integer is true, but overrides leave layers in float: head; give them an integer scheme"):

@@ -41,7 +41,17 @@ def add(graph: fx.GraphModule, node: Node) -> fx.Node | None:
         if isinstance(other, fx.Node) and is_stored(other):
             integers, *parameters = other.args
             return call(node, aten.sub.Tensor, value, call(other, other.target, _negative(graph, node, integers), *parameters))
+    alike = all(value.meta["val"].shape == node.meta["val"].shape for value in node.all_input_nodes)
+    rounded = all(operator_name(user) == "quantize_per_tensor" for user in node.users)
+    if alike and rounded and any(map(_is_transposed, node.all_input_nodes)):
+        return call(node, overload("total"), *node.args[:2], False)
     return None
+
+
+def _is_transposed(value: Node) -> bool:
+    """Whether a dequantized value is another's with its axes in another order."""
+    quantized = value.args[0]
+    return operator_name(quantized) == "quantize_per_tensor" and operator_name(quantized.args[0]) in {"transpose", "permute"}
 
 
 def gelu(graph: fx.GraphModule, node: Node) -> fx.Node:  # noqa: ARG001  one signature for all

@@ -16,7 +16,7 @@ from torch import fx
 
 from compress.lowering.own_operators import NAMES, NAMESPACE, overload
 
-ANY_LAYOUT = ("requantize", "gelu", "logarithm", "join", "pad_with")
+ANY_LAYOUT = ("requantize", "gelu", "logarithm", "join", "total", "pad_with")
 """Our own operators that need no certain layout."""
 
 

@@ -46,6 +46,12 @@ def join(tensors: list[torch.Tensor], axis: int, channels_last: bool) -> torch.T
 
 
 @_operator
+def total(x: torch.Tensor, y: torch.Tensor, channels_last: bool) -> torch.Tensor:  # noqa: ARG001  one last argument for all
+    """The sum of two tensors of one shape: of a transposed one the converter makes another shape, which ADD has for 8 bits only."""
+    return x + y
+
+
+@_operator
 def pad_with(x: torch.Tensor, amounts: list[int], value: float, channels_last: bool) -> torch.Tensor:
     """Padding with a number other than zero, which the converter writes for 8 bits only; `amounts` as torch has them for NCHW."""
     pairs = paddings(amounts, x.dim(), channels_last)

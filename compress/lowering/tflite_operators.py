@@ -123,6 +123,10 @@ def _join(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Seque
     return [_operator(operator_code(file, Builtin.CONCATENATION), inputs, outputs, options)]
 
 
+def _total(file: Any, inputs: Sequence[int], outputs: Sequence[int], _: Sequence[Any]) -> list[Any]:
+    return [_operator(operator_code(file, Builtin.ADD), inputs, outputs, schema.AddOptionsT())]
+
+
 def _pad_with(file: Any, inputs: Sequence[int], outputs: Sequence[int], given: Sequence[Any]) -> list[Any]:
     amounts, value, channels_last = given
     source = file.subgraphs[0].tensors[inputs[0]]
@@ -166,6 +170,7 @@ WRITERS: dict[str, Callable[[Any, Sequence[int], Sequence[int], Sequence[Any]], 
     "gelu": _gelu,
     "logarithm": _logarithm,
     "join": _join,
+    "total": _total,
     "pad_with": _pad_with,
     "prelu": _prelu,
     "take_channels": _take_channels,
