@@ -236,12 +236,11 @@ def test_a_lambda_does_not_run(read, tmp_path):
 
 @pytest.mark.parametrize("ending", ["pt2", "onnx", "tflite", "keras", "h5", "pt"])
 @pytest.mark.parametrize("kind", ["pt2", "onnx", "tflite"])
-def test_a_wrong_ending_is_read_by_content_or_refused(kind, ending, read, tmp_path):
+def test_a_wrong_ending_is_read_by_content(kind, ending, read, tmp_path):
     path = tmp_path / f"network.{ending}"
     path.write_bytes(KINDS[kind][1]())
     answer = read(path)
-    assert fault(answer) is None
-    assert answer["said"] is None or str(path) in answer["said"]
+    assert (fault(answer), answer["said"]) == (None, None)
 
 
 @pytest.mark.parametrize("place", ["/etc/hostname", "../outside.bin", "missing.bin"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from compress.reading.pickles import Named, outline, tensors
 from targets.errors import UserError
+from targets.formats import onnx
 
 WITH_CLASS = "it holds weights without their network: name its factory (package.module:name) as 'source' and this file as 'weights'"
 AGAIN = "download or copy it again"
@@ -36,7 +37,7 @@ def only_named(path: Path, ending: str) -> bool:
     if path.suffix != ending or not path.is_file():
         return False
     head = _head(path)
-    known = zipfile.is_zipfile(path) or head.startswith(b"\x89HDF") or head[4:8] == b"TFL3" or is_pickle(head)
+    known = zipfile.is_zipfile(path) or head.startswith(b"\x89HDF") or head[4:8] == b"TFL3" or is_pickle(head) or onnx.is_onnx(path)
     return bool(head) and not known and not any(starts(head) for starts, _ in STARTS)
 
 

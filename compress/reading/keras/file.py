@@ -14,6 +14,7 @@ import h5py
 from compress.reading import hdf5
 from compress.reading.faults import DAMAGED
 from compress.reading.keras.weights import LARGEST, Weights, weights_of
+from compress.reading.unreadable import only_named
 from targets.errors import UserError
 from targets.registry import first_line
 
@@ -33,13 +34,15 @@ class Saved:
 
 
 def is_keras(path: Path) -> bool:
-    """Whether a file holds a Keras model, or its configuration, by its content."""
+    """Whether a file holds a Keras model, or its configuration, by its content; by its ending where the content is nothing else's."""
     start = _read(path, 8)
-    if start.startswith(ZIP) or path.suffix == ".keras":
+    if start.startswith(ZIP):
         return path.suffix == ".keras" or _is_archive(path)
-    if start == HDF5 or path.suffix in (".h5", ".hdf5"):
+    if start == HDF5:
         return True
-    return path.suffix == ".json" and start[:1] == b"{" and _is_configuration(path)
+    if path.suffix == ".json":
+        return start[:1] == b"{" and _is_configuration(path)
+    return any(only_named(path, ending) for ending in (".keras", ".h5", ".hdf5"))
 
 
 @contextmanager

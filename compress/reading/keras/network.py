@@ -1,5 +1,6 @@
 """A Keras model as a torch module: planned call by call on stand-ins for a sample, so that every layout is known before it runs."""
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from compress.reading.keras.operations import operation
 from compress.reading.keras.values import FIRST, KERAS, Layout, Value, mover
 from compress.reading.keras.weights import Weights, key_of
 from compress.reading.trial import LARGEST
-from targets.errors import UserError, did_you_mean
+from targets.errors import UserError
 from targets.registry import first_line
 
 IGNORED = {"training", "mask"}
@@ -271,9 +272,10 @@ def _unknown(layer: Layer) -> UserError:
             "is code in the file, which is never run; write it as a torch module and name that under 'custom' of 'model': "
             "{Lambda: package.module:name}"
         )
+    near = difflib.get_close_matches(layer.kind, LAYERS, n=1)
+    hint = f"did you mean '{near[0]}'? Or " if near else ""
     return layer.refuse(
-        f"is no layer that can be read; {did_you_mean(layer.kind, list(LAYERS))}, or name a torch module for it under 'custom' of 'model': "
-        f"{{{layer.kind}: package.module:name}}"
+        f"is no layer that can be read; {hint}name a torch module for it under 'custom' of 'model': {{{layer.kind}: package.module:name}}"
     )
 
 
