@@ -35,10 +35,11 @@ class Gains(fx.Interpreter):
         slopes = torch.autograd.grad((output * signs).sum(), list(sources.values()), allow_unused=True)
         for key, slope in zip(sources, slopes, strict=True):
             if slope is not None:
-                self.squares[key] = self.squares.get(key, 0.0) + slope.double().square()
+                square = slope.double().square_()
+                self.squares[key] = self.squares[key].add_(square) if key in self.squares else square
         for node, value in self._live.items():
-            self.high[node] = torch.maximum(self.high.get(node, torch.zeros(())), value.detach())
-            self.low[node] = torch.maximum(self.low.get(node, torch.zeros(())), -value.detach())
+            for sizes, size in ((self.high, value.detach()), (self.low, -value.detach())):
+                sizes[node] = torch.maximum(sizes[node], size, out=sizes[node]) if node in sizes else size.clamp(min=0)
 
     def run_node(self, n: fx.Node) -> Any:
         """Remembers values on the way."""
