@@ -150,9 +150,9 @@ def _parsed(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
     except Exception:  # noqa: BLE001  protobuf's own errors for what it can't parse are classes of its implementation
-        raise UserError(f"{path}: not a .tflite or .onnx file, or a damaged one") from None
+        raise UserError(f"{path}: not a .tflite or .onnx file, or a damaged one; export or download it again") from None
     if not (model.graph.node and model.opset_import):
-        raise UserError(f"{path}: not a .tflite or .onnx file, or a damaged one")
+        raise UserError(f"{path}: not a .tflite or .onnx file, or a damaged one; export or download it again")
     return model
 
 
