@@ -34,10 +34,10 @@ NETWORKS = ("resnet20", "resnet56", "resnet8", "dscnn", "vww", "efficientnet_lit
 
 PASSES: dict[str, list[Any]] = {
     "int8": ["quantize"],
-    "int8+accuracy": ["equalize", "quantize", "adaround"],
-    "w4a8": [{"equalize": {"scheme": "w4a8"}}, {"quantize": {"scheme": "w4a8"}}, "adaround"],
+    "int8+accuracy": ["quantize", "adaround"],
+    "w4a8": [{"quantize": {"scheme": "w4a8"}}, "adaround"],
     "int16x8": [{"quantize": {"scheme": "int16x8"}}],
-    "int16x8+accuracy": [{"equalize": {"scheme": "int16x8"}}, {"quantize": {"scheme": "int16x8"}}, "adaround"],
+    "int16x8+accuracy": [{"quantize": {"scheme": "int16x8"}}, "adaround"],
     "dynamic": [{"quantize": {"scheme": "dynamic"}}],
     "weight_only": [{"quantize": {"scheme": "weight_only"}}],
     "float16": [{"quantize": {"scheme": "float16"}}],
